@@ -1,0 +1,91 @@
+"""Faults: ours, or the backend's. A fault closes: what cannot be read or recorded is not served.
+
+::
+
+    Fault
+     +- StoreUnavailable   PostgreSQL, Redis or the hash pool cannot answer
+     +- Overloaded         every backend's slots are taken and the queue is full, or the wait ran out
+     +- BackendFault
+         +- BackendUnreachable   nothing was sent: another backend may be tried
+         +- BackendFailed        it was sent; the answer failed or broke off
+         +- BackendTimeout       it was sent; no byte came in time
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class FaultCode(StrEnum):
+    """Every fault a caller can meet. A code never changes its meaning."""
+
+    IDENTITY_UNAVAILABLE = "identity_unavailable"
+    LIMITER_UNAVAILABLE = "limiter_unavailable"
+    LEDGER_UNAVAILABLE = "ledger_unavailable"
+    OVERLOADED = "overloaded"
+    QUEUE_FULL = "queue_full"
+    QUEUE_TIMEOUT = "queue_timeout"
+    NO_BACKEND = "no_backend"
+    BACKEND_UNREACHABLE = "backend_unreachable"
+    BACKEND_FAILED = "backend_failed"
+    BACKEND_TIMEOUT = "backend_timeout"
+    BACKEND_BUSY = "backend_busy"
+    STREAM_BROKEN = "stream_broken"
+    CALL_TOO_LONG = "call_too_long"
+    READER_TOO_SLOW = "reader_too_slow"
+    KEY_CUT = "key_cut"
+    SHUTTING_DOWN = "shutting_down"
+    INTERNAL = "internal_error"
+
+
+class Fault(Exception):
+    """A request that could not be served although the caller did nothing wrong."""
+
+    def __init__(self, code: FaultCode, sentence: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+        self.retry_after_s = retry_after_s
+
+
+class StoreUnavailable(Fault):
+    """A store that decides cannot be asked, so the answer is no."""
+
+    def __init__(self, code: FaultCode, sentence: str) -> None:
+        super().__init__(code, sentence, retry_after_s=1)
+
+
+class Overloaded(Fault):
+    """There is no room now."""
+
+    def __init__(self, code: FaultCode, sentence: str, *, retry_after_s: int = 2) -> None:
+        super().__init__(code, sentence, retry_after_s=retry_after_s)
+
+
+class BackendFault(Fault):
+    """A backend did not do its part."""
+
+
+class BackendUnreachable(BackendFault):
+    """No connection: nothing was sent, nothing was used."""
+
+    def __init__(self, sentence: str = "The model backend cannot be reached.") -> None:
+        super().__init__(FaultCode.BACKEND_UNREACHABLE, sentence, retry_after_s=5)
+
+
+class BackendFailed(BackendFault):
+    """The request was sent and the answer failed."""
+
+    def __init__(
+        self,
+        sentence: str = "The model backend failed to answer.",
+        code: FaultCode = FaultCode.BACKEND_FAILED,
+    ) -> None:
+        super().__init__(code, sentence)
+
+
+class BackendTimeout(BackendFault):
+    """The request was sent and nothing came in time."""
+
+    def __init__(self, sentence: str = "The model backend did not answer in time.") -> None:
+        super().__init__(FaultCode.BACKEND_TIMEOUT, sentence)

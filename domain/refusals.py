@@ -1,0 +1,107 @@
+"""Refusals: the caller's fault or limit. Faults, ours or the backend's, are in `domain.faults`.
+
+::
+
+    Refusal
+     +- RateLimited     a rate window or the slots are full; carries the wait
+     +- BudgetSpent     a token budget is spent, or held by calls in flight
+     +- BackendRejected the backend itself refused the request (its 4xx)
+
+Each has one stable code, listed in `Code`. Which HTTP status and which body a dialect gives it is decided in one
+place, `entrypoints/http/problems.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from domain.budgets import Window
+from domain.limits import Rate, Scope
+
+
+class Code(StrEnum):
+    """Every refusal a caller can meet. A code never changes its meaning."""
+
+    MISSING_API_KEY = "missing_api_key"
+    INVALID_API_KEY = "invalid_api_key"
+    API_KEY_EXPIRED = "api_key_expired"
+    API_KEY_REVOKED = "api_key_revoked"
+    TENANT_SUSPENDED = "tenant_suspended"
+    ROUTE_CLOSED = "route_closed"
+    UNKNOWN_ROUTE = "unknown_route"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    BODY_TOO_LARGE = "body_too_large"
+    BODY_TOO_SLOW = "body_too_slow"
+    UNSUPPORTED_ENCODING = "unsupported_encoding"
+    BAD_FRAMING = "bad_framing"
+    INVALID_JSON = "invalid_json"
+    INVALID_REQUEST = "invalid_request"
+    EMPTY_PROMPT = "empty_prompt"
+    INVALID_MODEL_NAME = "invalid_model_name"
+    CLOUD_MODEL = "cloud_model"
+    MODEL_NOT_FOUND = "model_not_found"
+    REQUEST_EXCEEDS_TPM = "request_exceeds_tpm"
+    RATE_LIMITED = "rate_limited"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    BACKEND_REJECTED = "backend_rejected"
+
+
+class Refusal(Exception):
+    """A request that is not served, for a reason the caller can understand and act on."""
+
+    def __init__(self, code: Code, sentence: str, *, param: str | None = None) -> None:
+        """Takes the stable code, a sentence that says what is wrong and what to do, and the path of the offending
+        field if there is one, as `options.stop[2]`.
+        """
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+        self.param = param
+
+
+class RateLimited(Refusal):
+    """A rate window or the slots of key or tenant are full. Nothing was consumed."""
+
+    def __init__(self, *, rate: Rate, scope: Scope, limit: int, retry_after_s: int) -> None:
+        what = {
+            Rate.RPM: f"{limit} requests per minute",
+            Rate.TPM: f"{limit} tokens per minute",
+            Rate.CONCURRENCY: f"{limit} requests at once",
+        }[rate]
+        super().__init__(
+            Code.RATE_LIMITED,
+            f"Rate limit reached: this {scope} may make {what}. Please try again in {retry_after_s} s.",
+        )
+        self.rate = rate
+        self.scope = scope
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
+class BudgetSpent(Refusal):
+    """A token budget has too little left for this request. Nothing was consumed."""
+
+    def __init__(
+        self, *, scope: Scope, window: Window, limit: int, used: int, held: int, ends: datetime | None
+    ) -> None:
+        reset = "It does not reset by itself." if ends is None else f"It resets at {ends:%Y-%m-%dT%H:%M:%SZ}."
+        super().__init__(
+            Code.BUDGET_EXHAUSTED,
+            f"The {window} token budget of this {scope} has too little left for this request: "
+            f"{used} used and {held} held by requests in flight, of {limit}. {reset}",
+        )
+        self.scope = scope
+        self.window = window
+        self.limit = limit
+        self.used = used
+        self.held = held
+        self.ends = ends
+
+
+class BackendRejected(Refusal):
+    """The backend refused the request with a 4xx: for instance, the model cannot use tools."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(Code.BACKEND_REJECTED, sentence)
+        self.status = status

@@ -1,0 +1,92 @@
+"""What a call is charged, however it ended. Unknown usage is never free, and a charge is never above the hold.
+
+| how it ended | charged |
+|---|---|
+| its end was seen, with counts | the backend's counts, at least what passed, at most the hold |
+| nothing was sent upstream, or the backend refused before its first token | 0 |
+| broken off with a stream open | P + what passed |
+| broken off where nothing could be seen (not streamed) | R, the whole hold |
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import attrs
+
+from domain.calls import Bounds
+from domain.tally import Tally
+
+
+class Outcome(StrEnum):
+    """How a call ended. Written to the audit; never changes its meaning."""
+
+    DONE = "done"
+    HUNG_UP = "hung_up"
+    READER_TOO_SLOW = "reader_too_slow"
+    CUT_AT_CAP = "cut_at_cap"
+    KEY_CUT = "key_cut"
+    TIMED_OUT = "timed_out"
+    BACKEND_BROKE_OFF = "backend_broke_off"
+    BACKEND_REFUSED = "backend_refused"
+    NOT_SENT = "not_sent"
+    SHUT_DOWN = "shut_down"
+    FAILED = "failed"
+    REAPED = "reaped"
+
+
+class Sent(StrEnum):
+    """How far a call got."""
+
+    NO = "no"
+    """Nothing left for a backend."""
+    REFUSED = "refused"
+    """The backend answered with an error status: no token was made."""
+    YES = "yes"
+    """It was sent; tokens may have been made."""
+
+
+@attrs.frozen(kw_only=True)
+class Charge:
+    """What a call used, as far as we know. All in tokens."""
+
+    prompt: int
+    output: int
+    overshoot: int = 0
+    """What the backend reported beyond the hold: it broke its cap. Not charged; an alarm."""
+    exact: bool = True
+    """Whether the numbers are the backend's own."""
+
+    @property
+    def tokens(self) -> int:
+        """What the budgets are charged."""
+        return self.prompt + self.output
+
+
+NOTHING = Charge(prompt=0, output=0)
+
+
+def charge_of(bounds: Bounds, tally: Tally, *, sent: Sent, streamed: bool, generates: bool) -> Charge:
+    """The charge of a call that has ended."""
+    if sent is not Sent.YES:
+        return NOTHING
+    most_output = bounds.output * bounds.output_factor
+    usage = tally.usage
+    if usage is not None and tally.ended:
+        prompt = usage.prompt if usage.prompt is not None and usage.prompt > 0 else bounds.prompt
+        reported = max(usage.output or 0, 0)
+        output = max(reported, min(tally.objects, most_output)) if generates else 0
+        overshoot = max(0, prompt + output - bounds.hold)
+        if overshoot:
+            prompt, output = _cut_to(bounds, prompt, output)
+        return Charge(prompt=prompt, output=output, overshoot=overshoot)
+    if not generates:
+        return Charge(prompt=bounds.prompt, output=0, exact=False)
+    if not streamed and not tally.counted:
+        return Charge(prompt=bounds.prompt, output=most_output, exact=False)
+    return Charge(prompt=bounds.prompt, output=min(tally.counted, most_output), exact=False)
+
+
+def _cut_to(bounds: Bounds, prompt: int, output: int) -> tuple[int, int]:
+    prompt = min(prompt, bounds.hold)
+    return prompt, min(output, bounds.hold - prompt)
