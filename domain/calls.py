@@ -87,6 +87,9 @@ class Bounds:
         return self.prompt + self.output_factor * self.output
 
 
+NO_BOUNDS = Bounds(prompt=0, output=0)
+
+
 @attrs.frozen(kw_only=True)
 class PermittedCall:
     """A call that its caller may make, with the bounds that limits and budgets are checked with."""

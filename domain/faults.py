@@ -33,6 +33,7 @@ class FaultCode(StrEnum):
     STREAM_BROKEN = "stream_broken"
     CALL_TOO_LONG = "call_too_long"
     READER_TOO_SLOW = "reader_too_slow"
+    CLIENT_HUNG_UP = "client_hung_up"
     KEY_CUT = "key_cut"
     SHUTTING_DOWN = "shutting_down"
     INTERNAL = "internal_error"
@@ -80,8 +81,12 @@ class BackendFailed(BackendFault):
         self,
         sentence: str = "The model backend failed to answer.",
         code: FaultCode = FaultCode.BACKEND_FAILED,
+        *,
+        answered: bool = False,
     ) -> None:
-        super().__init__(code, sentence)
+        """`answered` says that it came as an error status, so no token was delivered; the prompt may have been read."""
+        super().__init__(code, sentence, retry_after_s=2 if code is FaultCode.BACKEND_BUSY else None)
+        self.answered = answered
 
 
 class BackendTimeout(BackendFault):

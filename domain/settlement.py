@@ -4,6 +4,7 @@
 |---|---|
 | its end was seen, with counts | the backend's counts, at least what passed, at most the hold |
 | nothing was sent upstream, or the backend refused before its first token | 0 |
+| the backend failed with an error status | P: the prompt may have been evaluated |
 | broken off with a stream open | P + what passed |
 | broken off where nothing could be seen (not streamed) | R, the whole hold |
 """
@@ -41,7 +42,9 @@ class Sent(StrEnum):
     NO = "no"
     """Nothing left for a backend."""
     REFUSED = "refused"
-    """The backend answered with an error status: no token was made."""
+    """The backend refused it (4xx, or busy): no token was made."""
+    ERRED = "erred"
+    """The backend failed with an error status: the prompt may have been evaluated."""
     YES = "yes"
     """It was sent; tokens may have been made."""
 
@@ -68,8 +71,10 @@ NOTHING = Charge(prompt=0, output=0)
 
 def charge_of(bounds: Bounds, tally: Tally, *, sent: Sent, streamed: bool, generates: bool) -> Charge:
     """The charge of a call that has ended."""
-    if sent is not Sent.YES:
+    if sent in (Sent.NO, Sent.REFUSED):
         return NOTHING
+    if sent is Sent.ERRED:
+        return Charge(prompt=bounds.prompt, output=0, exact=False)
     most_output = bounds.output * bounds.output_factor
     usage = tally.usage
     if usage is not None and tally.ended:

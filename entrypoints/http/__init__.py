@@ -1,0 +1,1 @@
+"""The HTTP entrypoint: the door, the dialects, and the way back."""

@@ -1,0 +1,90 @@
+"""What is known of the backends: which are healthy, which models they have. Refreshed by polling.
+
+A backend that fails a survey, or refuses a connection, gets no calls until a survey succeeds again. Its models stay
+known, so that a caller is told "unavailable" and not "no such model".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import attrs
+import structlog
+
+from domain.faults import BackendFault
+from domain.models import EMPTY_CATALOGUE, Catalogue, Model
+from domain.ports.model_backend import ModelBackend, Survey
+
+SURVEY_TIMEOUT_S = 5.0
+_log = structlog.get_logger("neuronetz")
+
+
+@attrs.frozen(kw_only=True)
+class BackendState:
+    """One backend as last seen."""
+
+    name: str
+    healthy: bool
+    version: str
+    models: Sequence[Model]
+
+
+class Backends:
+    """All configured backends and the catalogue they make."""
+
+    def __init__(self, backends: Sequence[ModelBackend]) -> None:
+        self._backends = {backend.name: backend for backend in backends}
+        self._surveys: dict[str, Survey] = {}
+        self._healthy: set[str] = set()
+        self.catalogue: Catalogue = EMPTY_CATALOGUE
+        """Every model of every backend that was ever seen."""
+
+    def __getitem__(self, name: str) -> ModelBackend:
+        return self._backends[name]
+
+    def healthy_hosts(self, model: str) -> Mapping[str, Model]:
+        """The healthy backends that have a model (canonical name)."""
+        hosts = self.catalogue.hosts(model)
+        return {name: found for name, found in hosts.items() if name in self._healthy}
+
+    @property
+    def any_healthy(self) -> bool:
+        """Whether at least one backend answers."""
+        return bool(self._healthy)
+
+    def states(self) -> Sequence[BackendState]:
+        """Each backend as last seen, in the operator's order."""
+        return [
+            BackendState(
+                name=name,
+                healthy=name in self._healthy,
+                version=self._surveys[name].version if name in self._surveys else "",
+                models=self._surveys[name].models if name in self._surveys else (),
+            )
+            for name in self._backends
+        ]
+
+    def mark_unreachable(self, name: str) -> None:
+        """Takes a backend out until its next good survey."""
+        if name in self._healthy:
+            self._healthy.discard(name)
+            _log.warning("backend_unreachable", backend=name)
+
+    async def survey_all(self) -> None:
+        """Asks every backend at once what it has."""
+        await asyncio.gather(*(self._survey(backend) for backend in self._backends.values()))
+        self.catalogue = Catalogue({name: survey.models for name, survey in self._surveys.items()})
+
+    async def _survey(self, backend: ModelBackend) -> None:
+        try:
+            async with asyncio.timeout(SURVEY_TIMEOUT_S):
+                self._surveys[backend.name] = await backend.survey()
+        except (BackendFault, TimeoutError) as fault:
+            if backend.name in self._healthy or backend.name not in self._surveys:
+                _log.warning("backend_survey_failed", backend=backend.name, reason=str(fault) or "timed out")
+            self._healthy.discard(backend.name)
+        else:
+            if backend.name not in self._healthy:
+                _log.info("backend_healthy", backend=backend.name)
+            self._healthy.add(backend.name)

@@ -1,0 +1,164 @@
+"""The calls in flight in this process: who they belong to, what they wait for, and how one is cut.
+
+Deadlines are kept by one sweep a second over all calls rather than by a timer per chunk: a call only notes what it
+waits for and since when.
+
+A cut is a cancellation with a reason. The call's own task carries it out, so that there is one way to unwind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from enum import Enum
+
+import attrs
+
+from domain.faults import BackendTimeout, Fault, FaultCode
+from domain.ports.model_backend import Answer
+from domain.ports.surroundings import Clock
+from domain.settlement import Outcome
+
+SWEEP_INTERVAL_S = 1.0
+
+
+class Waiting(Enum):
+    """What a call waits for."""
+
+    STORES = "stores"
+    """Identity, limits, budgets or a turn: each bounds its own waiting."""
+    FIRST_BYTE = "first_byte"
+    NEXT_BYTE = "next_byte"
+    READER = "reader"
+
+
+@attrs.frozen(kw_only=True)
+class Deadlines:
+    """How long a call may wait, in seconds."""
+
+    first_byte_s: float
+    """For the backend's queue, the model's load and the prompt's evaluation together: nothing comes before them."""
+    next_byte_s: float
+    reader_s: float
+    whole_call_s: float
+
+
+@attrs.frozen
+class Cut:
+    """Why a call is ended from outside."""
+
+    outcome: Outcome
+    fault: Fault
+
+
+@attrs.define(eq=False)
+class LiveCall:
+    """One call in flight."""
+
+    request_id: str
+    task: asyncio.Task[None]
+    began_s: float
+    waits_for: Waiting = Waiting.STORES
+    since_s: float = 0.0
+    tenant_id: str = ""
+    key_id: str = ""
+    admission_id: str | None = None
+    """Its slots in the limit store, which must be renewed; None while it has none."""
+    answer: Answer | None = None
+    cut: Cut | None = None
+
+    def end(self, cut: Cut) -> None:
+        """Cuts the call. The first reason stands."""
+        if self.cut is None and not self.task.done():
+            self.cut = cut
+            self.task.cancel()
+
+
+HUNG_UP = Cut(Outcome.HUNG_UP, Fault(FaultCode.CLIENT_HUNG_UP, "The client hung up."))
+
+
+def _key_cut() -> Cut:
+    return Cut(
+        Outcome.KEY_CUT,
+        Fault(FaultCode.KEY_CUT, "This API key was revoked, or its tenant suspended, while the answer ran."),
+    )
+
+
+def overdue(call: LiveCall, now_s: float, deadlines: Deadlines) -> Cut | None:
+    """Whether, and why, a call has waited too long."""
+    waited = now_s - call.since_s
+    if now_s - call.began_s > deadlines.whole_call_s:
+        fault = Fault(FaultCode.CALL_TOO_LONG, f"The call took longer than {deadlines.whole_call_s:.0f} s.")
+        return Cut(Outcome.TIMED_OUT, fault)
+    match call.waits_for:
+        case Waiting.FIRST_BYTE if waited > deadlines.first_byte_s:
+            return Cut(Outcome.TIMED_OUT, BackendTimeout())
+        case Waiting.NEXT_BYTE if waited > deadlines.next_byte_s:
+            return Cut(Outcome.TIMED_OUT, BackendTimeout("The model backend stopped in the middle of its answer."))
+        case Waiting.READER if waited > deadlines.reader_s or _clogged(call, waited):
+            fault = Fault(FaultCode.READER_TOO_SLOW, "The client reads too slowly; the answer was cut.")
+            return Cut(Outcome.READER_TOO_SLOW, fault)
+        case _:
+            return None
+
+
+def _clogged(call: LiveCall, waited_s: float) -> bool:
+    # A full buffer means that the backend is being held up: that must not last, whatever the reader's deadline.
+    return waited_s > SWEEP_INTERVAL_S and call.answer is not None and call.answer.clogged
+
+
+class LiveCalls:
+    """All calls in flight in this process."""
+
+    def __init__(self, clock: Clock, deadlines: Deadlines) -> None:
+        self._clock = clock
+        self._deadlines = deadlines
+        self._calls: dict[str, LiveCall] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __getitem__(self, request_id: str) -> LiveCall:
+        return self._calls[request_id]
+
+    def __iter__(self) -> Iterator[LiveCall]:
+        return iter(list(self._calls.values()))
+
+    def add(self, request_id: str, task: asyncio.Task[None]) -> LiveCall:
+        """Notes a call that begins; it is forgotten when its task ends."""
+        now = self._clock.monotonic_s()
+        call = LiveCall(request_id, task, now, since_s=now)
+        self._calls[request_id] = call
+        task.add_done_callback(lambda _: self._calls.pop(request_id, None))
+        return call
+
+    def cut_key(self, key_id: str) -> None:
+        """Ends the calls of a revoked key."""
+        for call in self:
+            if call.key_id == key_id:
+                call.end(_key_cut())
+
+    def cut_tenant(self, tenant_id: str) -> None:
+        """Ends the calls of a suspended tenant."""
+        for call in self:
+            if call.tenant_id == tenant_id:
+                call.end(_key_cut())
+
+    def cut_all(self, cut: Cut) -> None:
+        """Ends every call."""
+        for call in self:
+            call.end(cut)
+
+    def sweep(self) -> None:
+        """Cuts what has waited too long."""
+        now = self._clock.monotonic_s()
+        for call in self:
+            cut = overdue(call, now, self._deadlines)
+            if cut is not None:
+                call.end(cut)
+
+    async def drained(self) -> None:
+        """Returns when no call is left."""
+        tasks = [call.task for call in self]
+        if tasks:
+            await asyncio.wait(tasks)

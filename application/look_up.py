@@ -1,0 +1,79 @@
+"""Looks at the catalogue: what a caller may know of models and backends. Answered from memory, never from a backend.
+
+A look is authenticated, its key's generation is checked, and it is audited; it takes no slot and no tokens, since
+clients look often and cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from application.backends import Backends
+from application.pipeline import TRIES, note_of
+from application.presented import Presented, Reply
+from application.rooms.admit import Admit, admission_request
+from application.rooms.identify import Identify, never_settled
+from application.rooms.permit import not_found
+from domain.faults import Fault
+from domain.models import Model, canonical
+from domain.policies import Caller
+from domain.ports.limit_store import Outdated
+from domain.ports.usage_journal import UsageJournal
+from domain.refusals import Refusal
+
+
+class LookUp:
+    """Identifies callers who look, and shows each what is theirs to see."""
+
+    def __init__(self, *, identify: Identify, admit: Admit, journal: UsageJournal, backends: Backends) -> None:
+        self._identify = identify
+        self._admit = admit
+        self._journal = journal
+        self._backends = backends
+
+    async def enter(self, presented: Presented) -> Caller:
+        """The caller, still good.
+
+        Raises:
+            Refusal: 401 or 403.
+            Fault: it cannot be known now.
+        """
+        for attempt in range(TRIES):
+            caller = await self._identify(presented, fresh=attempt > 0)
+            request = admission_request(caller, presented.request_id, tokens=0, calls=0)
+            if not isinstance(await self._admit(request), Outdated):
+                return caller
+        raise never_settled()
+
+    def models(self, caller: Caller) -> Sequence[Model]:
+        """The models this caller may use."""
+        catalogue = self._backends.catalogue
+        found = (catalogue.one(name) for name in catalogue.names() if caller.may_use(name))
+        return [model for model in found if model is not None]
+
+    def model(self, caller: Caller, asked: str) -> Model:
+        """One of them.
+
+        Raises:
+            Refusal: there is none of that name for this caller.
+        """
+        name = canonical(asked)
+        model = self._backends.catalogue.one(name)
+        if model is None or not caller.may_use(name):
+            raise not_found(asked)
+        return model
+
+    def version(self) -> str:
+        """The oldest version among the healthy backends; what every one of them can do."""
+        versions = [state.version for state in self._backends.states() if state.healthy and state.version]
+        return min(versions, key=_release, default="0.0.0")
+
+    def note(
+        self, presented: Presented, reply: Reply, *, caller: Caller | None, reason: Refusal | Fault | None = None
+    ) -> None:
+        """Writes the look to the audit."""
+        self._journal.note(note_of(presented, reply, reason, caller))
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("-", maxsplit=1)[0].split(".") if part.isdigit())

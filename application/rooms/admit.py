@@ -1,0 +1,71 @@
+"""Room 4: all rate windows and slots of key and tenant, all or nothing, and whether the caller is still who it was.
+
+When the store has lost a tenant's windows, they are restored from the ledger first. Restoring starts a new epoch, and
+the ledger refuses holds that were admitted under a former one, so that a call admitted before the loss and not yet on
+record cannot slip past the restored windows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from domain.faults import FaultCode, StoreUnavailable
+from domain.policies import Caller
+from domain.ports.budget_ledger import BudgetLedger
+from domain.ports.limit_store import Admission, AdmissionRequest, Empty, LimitStore
+
+TRIES = 3
+
+
+def admission_request(caller: Caller, request_id: str, *, tokens: int, calls: int) -> AdmissionRequest:
+    """What the store is asked for a caller."""
+    return AdmissionRequest(
+        request_id=request_id,
+        tenant_id=caller.tenant_id,
+        key_id=caller.key_id,
+        tenant_generation=caller.tenant_generation,
+        key_generation=caller.key_generation,
+        tenant_limits=caller.tenant_policy.limits,
+        key_limits=caller.key_policy.limits,
+        tokens=tokens,
+        calls=calls,
+    )
+
+
+class Admit:
+    """Asks the limit store, and restores it when it is empty."""
+
+    def __init__(self, *, limits: LimitStore, ledger: BudgetLedger) -> None:
+        self._limits = limits
+        self._ledger = ledger
+        self._restoring: dict[str, asyncio.Task[None]] = {}
+
+    async def __call__(self, request: AdmissionRequest) -> Admission:
+        """The store's verdict; never `Empty`.
+
+        Raises:
+            StoreUnavailable: closed.
+        """
+        for _ in range(TRIES):
+            verdict = await self._limits.admit(request)
+            if not isinstance(verdict, Empty):
+                return verdict
+            await self._restore(request.tenant_id)
+        raise StoreUnavailable(FaultCode.LIMITER_UNAVAILABLE, "The rate limiter is being restored. Please try again.")
+
+    async def _restore(self, tenant_id: str) -> None:
+        task = self._restoring.get(tenant_id)
+        if task is None:
+            task = asyncio.create_task(self._restore_once(tenant_id))
+            self._restoring[tenant_id] = task
+            task.add_done_callback(lambda done: self._restored(tenant_id, done))
+        await asyncio.shield(task)
+
+    def _restored(self, tenant_id: str, task: asyncio.Task[None]) -> None:
+        del self._restoring[tenant_id]
+        if not task.cancelled():
+            task.exception()  # retrieved: the waiters may have left
+
+    async def _restore_once(self, tenant_id: str) -> None:
+        facts = await self._ledger.tenant_facts(tenant_id)
+        await self._limits.restore(tenant_id, facts)

@@ -1,0 +1,97 @@
+"""Room 6: choose a backend, wait for a turn, send, and read the first piece, so that a failure can still be a status.
+
+A backend that cannot be connected to got nothing, so the next one may be tried; anything later is final, because a
+second backend would make a second answer.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from application.backends import Backends
+from application.live_calls import LiveCall, Waiting
+from application.turns import Turns
+from domain.calls import Bounds, PermittedCall
+from domain.faults import BackendFailed, BackendUnreachable, FaultCode, Overloaded
+from domain.ports.model_backend import Answer, UpstreamCall
+from domain.ports.surroundings import Clock
+from domain.refusals import BackendRejected
+from domain.routing import in_order
+from domain.settlement import Sent
+from domain.tally import Piece
+
+
+@attrs.define
+class Dispatch:
+    """A call's stay at a backend: what it has taken there, and what must be given back."""
+
+    backends: Backends
+    turns: Turns
+    clock: Clock
+    sent: Sent = Sent.NO
+    backend: str | None = None
+    answer: Answer | None = None
+    _turn: str | None = None
+    turn_s: float | None = None
+    """When its turn came, on the monotonic clock."""
+    first_byte_s: float | None = None
+
+    async def first_piece(self, request_id: str, permitted: PermittedCall, bounds: Bounds, live: LiveCall) -> Piece:
+        """Sends the call where it is best served and waits for the first piece.
+
+        Raises:
+            Fault: no backend could take it, or the one that did failed.
+            BackendRejected: the backend refused the request.
+        """
+        hosts = dict(self.backends.healthy_hosts(permitted.model.canonical))
+        while hosts:
+            name = await self.turns.take(in_order(hosts, self.turns.in_flight))
+            self._turn = self.backend = name
+            self.turn_s = self.clock.monotonic_s()
+            upstream = UpstreamCall(request_id=request_id, call=permitted.call, model=hosts[name], bounds=bounds)
+            try:
+                return await self._open(name, upstream, live)
+            except BackendUnreachable:
+                self._leave_unreachable(name)
+                del hosts[name]
+                if not hosts:
+                    raise
+        raise Overloaded(FaultCode.NO_BACKEND, "No model backend is available now. Please try again.", retry_after_s=5)
+
+    async def _open(self, name: str, upstream: UpstreamCall, live: LiveCall) -> Piece:
+        live.waits_for, live.since_s = Waiting.FIRST_BYTE, self.clock.monotonic_s()
+        self.sent = Sent.YES  # before the await: a cancelled send may have arrived
+        try:
+            answer = await self.backends[name].open(upstream)
+            self.answer = live.answer = answer
+            piece = await answer.read()
+        except BackendRejected:
+            self.sent = Sent.REFUSED
+            raise
+        except BackendFailed as fault:
+            if fault.code is FaultCode.BACKEND_BUSY:
+                self.sent = Sent.REFUSED
+            elif fault.answered:
+                self.sent = Sent.ERRED
+            raise
+        if piece is None:
+            raise BackendFailed("The model backend closed without an answer.")
+        self.first_byte_s = self.clock.monotonic_s()
+        return piece
+
+    def _leave_unreachable(self, name: str) -> None:
+        self.sent = Sent.NO
+        self.backend = None
+        self.backends.mark_unreachable(name)
+        self._end_turn()
+
+    def _end_turn(self) -> None:
+        if self._turn is not None:
+            self.turns.give_back(self._turn)
+            self._turn = None
+
+    def leave(self) -> None:
+        """Closes the answer and gives back the turn. Returns at once; may be called at any point."""
+        if self.answer is not None:
+            self.answer.close()
+        self._end_turn()

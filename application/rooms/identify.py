@@ -1,0 +1,156 @@
+"""Room 2: from a credential to a Caller, or 401.
+
+What a key costs, cheapest first: its keyed check (4 us, keeps strangers out of everything behind), this process's
+memory (30 s), the shared memory in Redis, and then the register with one Argon2id run, single-flight per key.
+
+Every copy may be out of date, which is harmless: the next two rooms ask whether the generation is still the newest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import attrs
+
+from application.presented import Presented
+from domain.faults import FaultCode, StoreUnavailable
+from domain.keys import KeyState, PresentedKey, key_state, read_key
+from domain.policies import Caller, TenantState
+from domain.ports.key_cache import KeyCache
+from domain.ports.registers import KeyRegister
+from domain.ports.surroundings import Clock, PasswordHash
+from domain.refusals import Code, Refusal
+
+MOST_REMEMBERED = 10_000
+
+
+@attrs.frozen
+class _Remembered:
+    caller: Caller
+    until_s: float
+
+
+def _unknown() -> Refusal:
+    # The words "Incorrect API key provided" are what client libraries look for to tell a 401 from other errors.
+    return Refusal(Code.INVALID_API_KEY, "Incorrect API key provided. Ask the gateway's operator for a valid one.")
+
+
+class Identify:
+    """Finds the caller behind a credential."""
+
+    def __init__(
+        self,
+        *,
+        register: KeyRegister,
+        cache: KeyCache,
+        passwords: PasswordHash,
+        clock: Clock,
+        peppers: Sequence[bytes],
+        remember_s: float,
+    ) -> None:
+        self._register = register
+        self._cache = cache
+        self._passwords = passwords
+        self._clock = clock
+        self._peppers = peppers
+        self._remember_s = remember_s
+        self._remembered: dict[bytes, _Remembered] = {}
+        self._in_flight: dict[bytes, asyncio.Task[Caller]] = {}
+
+    async def __call__(self, presented: Presented, *, fresh: bool = False) -> Caller:
+        """The caller.
+
+        Args:
+            presented: the request.
+            fresh: whether copies must not be used, because one has just proved to be out of date.
+
+        Raises:
+            Refusal: 401 or 403, for the caller to mend.
+            Fault: it cannot be known now.
+        """
+        key = self._read(presented)
+        caller = None if fresh else self._recall(key.fingerprint)
+        if caller is None:
+            caller = await self._look_up(key, fresh=fresh)
+        self._require_good(caller)
+        return caller
+
+    def forget(self, tenant_id: str, key_id: str | None) -> None:
+        """Drops the copies of one key, or of a whole tenant."""
+        for fingerprint, entry in list(self._remembered.items()):
+            if entry.caller.tenant_id == tenant_id and key_id in (None, entry.caller.key_id):
+                del self._remembered[fingerprint]
+
+    def _read(self, presented: Presented) -> PresentedKey:
+        if presented.credential is None:
+            raise Refusal(
+                Code.MISSING_API_KEY,
+                "No API key provided. Send it as the header `Authorization: Bearer nz_...`.",
+            )
+        key = read_key(presented.credential.unwrap(), self._peppers)
+        if key is None:
+            raise _unknown()
+        return key
+
+    def _recall(self, fingerprint: bytes) -> Caller | None:
+        entry = self._remembered.get(fingerprint)
+        if entry is None or entry.until_s < self._clock.monotonic_s():
+            return None
+        return entry.caller
+
+    async def _look_up(self, key: PresentedKey, *, fresh: bool) -> Caller:
+        if fresh:
+            self._remembered.pop(key.fingerprint, None)
+        task = self._in_flight.get(key.fingerprint)
+        if task is None:
+            task = asyncio.create_task(self._verify(key, fresh=fresh))
+            self._in_flight[key.fingerprint] = task
+            task.add_done_callback(lambda done: self._landed(key.fingerprint, done))
+        # Shielded: one waiting client that leaves must not fail the others.
+        return await asyncio.shield(task)
+
+    def _landed(self, fingerprint: bytes, task: asyncio.Task[Caller]) -> None:
+        del self._in_flight[fingerprint]
+        if not task.cancelled():
+            task.exception()  # retrieved: when every waiter has left, nobody else does
+
+    async def _verify(self, key: PresentedKey, *, fresh: bool) -> Caller:
+        if not fresh:
+            caller = await self._cache.recall(key.fingerprint)
+            if caller is not None:
+                self._remember(key.fingerprint, caller)
+                return caller
+        known = await self._register.find(key.prefix)
+        if known is None or not await self._passwords.verify(key.secret, known.secret_hash):
+            raise _unknown()
+        if self._passwords.outdated(known.secret_hash):
+            await self._strengthen(key, known.caller.key_id)
+        self._remember(key.fingerprint, known.caller)
+        self._cache.remember(key.fingerprint, known.caller)
+        return known.caller
+
+    async def _strengthen(self, key: PresentedKey, key_id: str) -> None:
+        await self._register.rehash(key_id, await self._passwords.hash(key.secret))
+
+    def _remember(self, fingerprint: bytes, caller: Caller) -> None:
+        while len(self._remembered) >= MOST_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered.pop(fingerprint, None)
+        self._remembered[fingerprint] = _Remembered(caller, self._clock.monotonic_s() + self._remember_s)
+
+    def _require_good(self, caller: Caller) -> None:
+        state = key_state(revoked_at=caller.revoked_at, expires_at=caller.expires_at, now=self._clock.now())
+        if state is KeyState.REVOKED:
+            raise Refusal(Code.API_KEY_REVOKED, "This API key was revoked. Ask the gateway's operator for a new one.")
+        if state is KeyState.EXPIRED:
+            raise Refusal(Code.API_KEY_EXPIRED, "This API key has expired. Ask the gateway's operator for a new one.")
+        if caller.tenant_state is TenantState.SUSPENDED:
+            raise Refusal(
+                Code.TENANT_SUSPENDED, "This API key's tenant is suspended. Ask the gateway's operator to resume it."
+            )
+
+
+def never_settled() -> StoreUnavailable:
+    """What is said when tenant or key changes again and again while a request tries to enter."""
+    return StoreUnavailable(FaultCode.IDENTITY_UNAVAILABLE, "This key's policy is changing. Please try again.")

@@ -1,0 +1,80 @@
+"""What goes on beside the requests: deadlines, slots kept alive, backends polled, changes taken in.
+
+Each is a loop that outlives its own failures; the lifespan starts them and cancels them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from application.backends import Backends
+from application.live_calls import SWEEP_INTERVAL_S, LiveCalls
+from application.rooms.identify import Identify
+from domain.faults import Fault
+from domain.ports.limit_store import LimitStore
+
+_log = structlog.get_logger("neuronetz")
+
+
+async def for_ever(interval_s: float, name: str, step: Callable[[], Awaitable[None]]) -> None:
+    """Takes a step again and again. One that fails is logged and does not end the loop."""
+    while True:
+        try:
+            await step()
+        except Fault as fault:
+            _log.warning("upkeep_failed", step=name, reason=fault.sentence)
+        except Exception:  # noqa: BLE001  upkeep must go on; the log tells
+            _log.exception("upkeep_failed", step=name)
+        await asyncio.sleep(interval_s)
+
+
+class Upkeep:
+    """The loops of one process."""
+
+    def __init__(
+        self,
+        *,
+        live_calls: LiveCalls,
+        limits: LimitStore,
+        backends: Backends,
+        identify: Identify,
+        slot_lease_s: float,
+        poll_interval_s: float,
+    ) -> None:
+        self._live_calls = live_calls
+        self._limits = limits
+        self._backends = backends
+        self._identify = identify
+        self._heartbeat_s = slot_lease_s / 3
+        self._poll_interval_s = poll_interval_s
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(for_ever(SWEEP_INTERVAL_S, "deadlines", self._sweep))
+            loops.create_task(for_ever(self._heartbeat_s, "slots", self._keep_slots))
+            loops.create_task(for_ever(self._poll_interval_s, "backends", self._backends.survey_all))
+
+    async def taken_in(self, tenant_id: str, key_id: str | None, generation: int, what: str) -> None:
+        """A tenant or key was changed, by us or by anyone: forget copies, warn the others, cut what must end."""
+        self._identify.forget(tenant_id, key_id)
+        if what == "revoked" and key_id is not None:
+            self._live_calls.cut_key(key_id)
+        elif what == "suspended":
+            self._live_calls.cut_tenant(tenant_id)
+        await self._limits.announce(tenant_id, [(key_id or tenant_id, generation)])
+
+    async def _sweep(self) -> None:
+        self._live_calls.sweep()
+
+    async def _keep_slots(self) -> None:
+        live = [
+            (call.tenant_id, call.key_id, call.admission_id)
+            for call in self._live_calls
+            if call.admission_id is not None
+        ]
+        if live:
+            await self._limits.heartbeat(live)

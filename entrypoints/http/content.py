@@ -1,0 +1,94 @@
+"""Rules for content that both dialects share: tools, schemas, images, stop words."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import Any
+
+import msgspec
+
+from entrypoints.http.fields import DROPPED, Rule, json_object, list_of, table, text, wrong
+
+MAX_MESSAGES = 512
+"""Ollama tokenises the whole prompt again for each message it drops (`server/prompt.go`): the cost is quadratic."""
+MAX_TOOLS = 128
+MAX_INPUTS = 512
+MAX_IMAGES = 16
+MAX_SCHEMA_BYTES = 65_536
+_MEMORY_WORDS = re.compile(
+    rb"out of memory|cudamalloc|failed to allocate|unable to allocate|insufficient memory|\boom\b", re.IGNORECASE
+)
+"""Ollama looks for such words in a runner's error text and then expires every loaded model (`server/sched.go`,
+`llm/status.go`); an error that echoes a caller's schema must not hold them.
+"""
+_IMAGE_CHARACTERS = re.compile(r"[A-Za-z0-9+/]+={0,2}", re.ASCII)
+
+stop_words: Rule = list_of(text, most=16)
+_any_object = json_object(MAX_SCHEMA_BYTES)
+
+
+def stop(value: Any, path: str) -> Any:
+    """One stop word, or a list of them; none means "not given"."""
+    if isinstance(value, str):
+        return [value] if value else DROPPED
+    return stop_words(value, path) or DROPPED
+
+
+def schema(value: Any, path: str) -> dict[str, Any]:
+    """A JSON Schema for the answer."""
+    found: dict[str, Any] = _any_object(value, path)
+    if _MEMORY_WORDS.search(msgspec.json.encode(found)):
+        raise wrong(path, "free of words about memory errors; a backend would take them for its own")
+    return found
+
+
+def answer_format(value: Any, path: str) -> Any:
+    """Native `format`: "json", a JSON Schema, or nothing."""
+    if value in ("", "json"):
+        return value or DROPPED
+    if not isinstance(value, dict):
+        raise wrong(path, '"json" or a JSON Schema object')
+    return schema(value, path)
+
+
+def image(value: Any, path: str) -> str:
+    """A base64 image."""
+    encoded = text(value, path)
+    if not _IMAGE_CHARACTERS.fullmatch(encoded) or len(encoded) % 4 == 1:
+        raise wrong(path, "base64")
+    return encoded
+
+
+def image_url(value: Any, path: str) -> dict[str, Any]:
+    """An OpenAI image part: only data URLs, because nobody here fetches anything for a caller."""
+    url = value.get("url") if isinstance(value, dict) else value
+    if not isinstance(url, str) or not url.startswith("data:image/"):
+        raise wrong(f"{path}.url", "a data URL (`data:image/png;base64,...`); web addresses are not fetched")
+    head, comma, encoded = url.partition(",")
+    if not comma or not head.endswith(";base64"):
+        raise wrong(f"{path}.url", "a base64 data URL")
+    try:
+        binascii.a2b_base64(encoded[:64] + "=" * (-len(encoded[:64]) % 4), strict_mode=True)
+    except binascii.Error:
+        raise wrong(f"{path}.url", "a base64 data URL") from None
+    image(encoded, f"{path}.url")
+    return {"url": url}
+
+
+def function_type(value: Any, path: str) -> str:
+    """The only kind of tool: a function the caller runs. Tools that the server would run are refused."""
+    if value != "function":
+        raise wrong(path, '"function"; tools that run on the server, such as web search, are not served')
+    return "function"
+
+
+tools: Rule = list_of(
+    table(
+        {
+            "type": function_type,
+            "function": table({"name": text, "description": text, "parameters": _any_object}),
+        }
+    ),
+    most=MAX_TOOLS,
+)

@@ -1,0 +1,192 @@
+"""Room 1, the door: the closed table of routes, the bounds on what comes in, and the watch over who leaves.
+
+The request's own coroutine, once the body is in, only waits for the client to go: the call runs in a task of the
+application, so that a hang-up is a cut with a reason, streamed or not, and settling never depends on the server's
+task being left alive. The server reports the ordinary end of an answer in the same way as a hang-up; the reply knows
+which it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import assert_never
+
+import attrs
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from application.live_calls import HUNG_UP, Cut, LiveCall
+from application.look_up import LookUp
+from application.pipeline import Pipeline
+from application.presented import Presented, PresentedCall
+from application.readiness import Readiness
+from domain.calls import Call
+from domain.faults import Fault, FaultCode
+from domain.policies import Caller
+from domain.ports.surroundings import Entropy
+from domain.ports.usage_journal import Note, UsageJournal
+from domain.refusals import Code, Refusal
+from domain.settlement import Outcome
+from entrypoints.http import looks
+from entrypoints.http.incoming import (
+    ClientGone,
+    Intake,
+    address_of,
+    credential_of,
+    read_body,
+    require_plain_framing,
+)
+from entrypoints.http.reply import HttpReply
+from entrypoints.http.routes import (
+    Health,
+    Inference,
+    Look,
+    MethodNotAllowed,
+    Route,
+    dialect_of,
+    route_of,
+)
+from entrypoints.http.strict_json import read_object
+
+_STOPPED = Cut(Outcome.SHUT_DOWN, Fault(FaultCode.SHUTTING_DOWN, "The gateway is shutting down."))
+_CLOSE = (b"connection", b"close")
+_ALIVE = b'{"status":"ok"}'
+
+
+@attrs.frozen(kw_only=True)
+class Door:
+    """The ASGI application behind Starlette's lifespan."""
+
+    pipeline: Pipeline
+    look_up: LookUp
+    readiness: Readiness
+    journal: UsageJournal
+    entropy: Entropy
+    intake: Intake
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. Anything but HTTP (a websocket) is not for us."""
+        if scope["type"] != "http":
+            return
+        request_id = self.entropy.request_id()
+        raw_path: bytes = scope["raw_path"]
+        reply = HttpReply(send, dialect_of(raw_path), request_id)
+        try:
+            require_plain_framing(scope)
+            route, name = route_of(scope["method"], raw_path)
+        except Refusal as refusal:
+            await self._turn_away(scope, reply, request_id, refusal)
+            return
+        presented = Presented(
+            request_id=request_id,
+            route=name,
+            address=address_of(scope, self.intake),
+            credential=credential_of(scope),
+        )
+        await self._let_in(route, presented, reply, scope, receive)
+
+    async def _let_in(
+        self, route: Route, presented: Presented, reply: HttpReply, scope: Scope, receive: Receive
+    ) -> None:
+        match route:
+            case Inference():
+                await self._infer(route, presented, reply, scope, receive)
+            case Look():
+                await self._look(route, presented, reply, scope, receive)
+            case Health():
+                await self._tell_health(route, reply)
+            case _:
+                assert_never(route)
+
+    async def _infer(
+        self, route: Inference, presented: Presented, reply: HttpReply, scope: Scope, receive: Receive
+    ) -> None:
+        try:
+            body = await read_body(scope, receive, self.intake)
+        except Refusal as refusal:
+            await self._turn_away(scope, reply, presented.request_id, refusal, route=presented.route)
+            return
+        except ClientGone:
+            return
+
+        def read() -> Call:
+            call = route.read(read_object(body))
+            reply.streamed = call.streamed
+            return call
+
+        live = self.pipeline.start(
+            PresentedCall(
+                request_id=presented.request_id,
+                route=presented.route,
+                address=presented.address,
+                credential=presented.credential,
+                read=read,
+            ),
+            reply,
+        )
+        await _watch(live, reply, receive)
+
+    async def _look(self, look: Look, presented: Presented, reply: HttpReply, scope: Scope, receive: Receive) -> None:
+        caller: Caller | None = None
+        reason: Refusal | Fault | None = None
+        try:
+            body = await read_body(scope, receive, self.intake)
+            caller = await self.look_up.enter(presented)
+            answer = looks.answer(look, self.look_up, caller, raw_path=scope["raw_path"], body=body)
+        except (Refusal, Fault) as met:
+            reason = met
+            await reply.refuse(met, extra=_extra(met))
+        except ClientGone:
+            return
+        else:
+            await reply.look(answer)
+        self.look_up.note(presented, reply, caller=caller, reason=reason)
+
+    async def _tell_health(self, health: Health, reply: HttpReply) -> None:
+        match health:
+            case Health.ROOT:
+                await reply.look(b'{"service":"neuronetz-gateway"}')
+            case Health.LIVE:
+                await reply.look(_ALIVE)
+            case Health.READY:
+                parts = await self.readiness.parts()
+                ready = self.readiness.ready(parts)
+                body = msgspec.json.encode({"status": "ready" if ready else "not ready", "parts": parts})
+                await reply.look(body, status=200 if ready else 503)
+
+    async def _turn_away(
+        self, scope: Scope, reply: HttpReply, request_id: str, refusal: Refusal, route: str = "-"
+    ) -> None:
+        """Refuses before anything of the body is believed; an unknown path is not written down."""
+        await reply.refuse(refusal, extra=_extra(refusal))
+        self.journal.note(
+            Note(
+                request_id=request_id,
+                event="refused",
+                route=route,
+                address=address_of(scope, self.intake),
+                status=reply.status,
+                code=refusal.code.value,
+            )
+        )
+
+
+def _extra(reason: Refusal | Fault) -> list[tuple[bytes, bytes]]:
+    if isinstance(reason, MethodNotAllowed):
+        return [(b"allow", reason.allowed.encode())]
+    if reason.code in (Code.BODY_TOO_LARGE, Code.BODY_TOO_SLOW, Code.BAD_FRAMING, Code.ROUTE_CLOSED):
+        return [_CLOSE]  # what is left of the body is not waited for
+    return []
+
+
+async def _watch(live: LiveCall, reply: HttpReply, receive: Receive) -> None:
+    """Waits for the end of the answer or of the client, and cuts the call if the client went first."""
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if not reply.ending:
+            live.end(HUNG_UP)
+        await asyncio.wait([live.task])
+    except asyncio.CancelledError:
+        live.end(_STOPPED)
+        raise

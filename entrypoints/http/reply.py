@@ -1,0 +1,82 @@
+"""The way back to one client: headers built, never copied; bytes passed as they are."""
+
+from __future__ import annotations
+
+from starlette.types import Send
+
+from application.presented import NO_RATES, Rates, Reply
+from domain.calls import Dialect
+from domain.faults import Fault
+from domain.refusals import Refusal
+from entrypoints.http.problems import Headers, body_of, headers_of, last_words, rate_headers, shape_of
+
+JSON = (b"content-type", b"application/json")
+_STREAM_TYPE = {
+    Dialect.NATIVE: (b"content-type", b"application/x-ndjson"),
+    Dialect.OPENAI: (b"content-type", b"text/event-stream"),
+}
+_UNBUFFERED: Headers = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+class HttpReply(Reply):
+    """One answer over ASGI."""
+
+    def __init__(self, send: Send, dialect: Dialect, request_id: str) -> None:
+        self._send = send
+        self._dialect = dialect
+        self._request_id = (b"x-request-id", b"req_" + request_id.encode())
+        self.streamed = False
+        """Known once the body was read: streamed answers have no length and another content type."""
+        self.begun = False
+        self.ending = False
+        """Whether the last byte was handed over: from then on a disconnect is the ordinary end."""
+        self.status = 0
+        self.bytes_out = 0
+
+    async def begin(self, rates: Rates, first: bytes) -> None:
+        """200, headers, and the first bytes; the only bytes when the answer is not streamed."""
+        kind = _STREAM_TYPE[self._dialect] if self.streamed else JSON
+        headers = [kind, self._request_id, *rate_headers(rates)]
+        if self.streamed:
+            await self._start(200, [*headers, *_UNBUFFERED])
+            await self.send(first)
+        else:
+            await self.whole(200, headers, first)
+
+    async def send(self, raw: bytes) -> None:
+        """More bytes."""
+        self.bytes_out += len(raw)
+        await self._send({"type": "http.response.body", "body": raw, "more_body": True})
+
+    async def finish(self) -> None:
+        """The proper end."""
+        if not self.ending:
+            self.ending = True
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def break_off(self, fault: Fault) -> None:
+        """An error in the stream, and its end."""
+        if not self.ending:
+            await self.send(last_words(fault, self._dialect))
+            await self.finish()
+
+    async def refuse(self, reason: Refusal | Fault, rates: Rates = NO_RATES, extra: Headers | None = None) -> None:
+        """A status and a body instead of an answer."""
+        headers = [JSON, self._request_id, *headers_of(reason), *rate_headers(rates), *(extra or [])]
+        await self.whole(shape_of(reason).status, headers, body_of(reason, self._dialect))
+
+    async def look(self, body: bytes, *, status: int = 200) -> None:
+        """An answer that is not a model's."""
+        await self.whole(status, [JSON, self._request_id], body)
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """An answer in one piece."""
+        await self._start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        self.bytes_out += len(body)
+        self.ending = True
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _start(self, status: int, headers: Headers) -> None:
+        self.begun = True
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
