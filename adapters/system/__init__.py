@@ -1,0 +1,1 @@
+"""What this host has: clocks, randomness, and threads for the slow hash."""

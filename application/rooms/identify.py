@@ -9,6 +9,7 @@ Every copy may be out of date, which is harmless: the next two rooms ask whether
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 import attrs
@@ -18,16 +19,20 @@ from domain.faults import FaultCode, StoreUnavailable
 from domain.keys import KeyState, PresentedKey, key_state, read_key
 from domain.policies import Caller, TenantState
 from domain.ports.key_cache import KeyCache
-from domain.ports.registers import KeyRegister
+from domain.ports.registers import KeyRegister, KnownKey
 from domain.ports.surroundings import Clock, PasswordHash
 from domain.refusals import Code, Refusal
 
 MOST_REMEMBERED = 10_000
+REFUSED_S = 1.0
+"""How long a revoked or suspended caller is remembered as such: a resumed tenant must not wait for long."""
 
 
 @attrs.frozen
 class _Remembered:
     caller: Caller
+    secret_hash: str | None = attrs.field(repr=False)
+    """The hash that the key was found to agree with; while the register has the same, Argon2id need not run again."""
     until_s: float
 
 
@@ -77,10 +82,10 @@ class Identify:
         return caller
 
     def forget(self, tenant_id: str, key_id: str | None) -> None:
-        """Drops the copies of one key, or of a whole tenant."""
+        """Lets the copies of one key, or of a whole tenant, lapse."""
         for fingerprint, entry in list(self._remembered.items()):
             if entry.caller.tenant_id == tenant_id and key_id in (None, entry.caller.key_id):
-                del self._remembered[fingerprint]
+                self._remembered[fingerprint] = attrs.evolve(entry, until_s=-math.inf)
 
     def _read(self, presented: Presented) -> PresentedKey:
         if presented.credential is None:
@@ -100,8 +105,6 @@ class Identify:
         return entry.caller
 
     async def _look_up(self, key: PresentedKey, *, fresh: bool) -> Caller:
-        if fresh:
-            self._remembered.pop(key.fingerprint, None)
         task = self._in_flight.get(key.fingerprint)
         if task is None:
             task = asyncio.create_task(self._verify(key, fresh=fresh))
@@ -119,28 +122,42 @@ class Identify:
         if not fresh:
             caller = await self._cache.recall(key.fingerprint)
             if caller is not None:
-                self._remember(key.fingerprint, caller)
+                self._remember(key.fingerprint, caller, None)
                 return caller
         known = await self._register.find(key.prefix)
-        if known is None or not await self._passwords.verify(key.secret, known.secret_hash):
+        if known is None or not await self._agrees(key, known):
             raise _unknown()
         if self._passwords.outdated(known.secret_hash):
             await self._strengthen(key, known.caller.key_id)
-        self._remember(key.fingerprint, known.caller)
-        self._cache.remember(key.fingerprint, known.caller)
+        self._remember(key.fingerprint, known.caller, known.secret_hash)
+        if self._is_good(known.caller):
+            self._cache.remember(key.fingerprint, known.caller)
         return known.caller
+
+    async def _agrees(self, key: PresentedKey, known: KnownKey) -> bool:
+        entry = self._remembered.get(key.fingerprint)
+        if entry is not None and entry.secret_hash == known.secret_hash:
+            return True
+        return await self._passwords.verify(key.secret, known.secret_hash)
 
     async def _strengthen(self, key: PresentedKey, key_id: str) -> None:
         await self._register.rehash(key_id, await self._passwords.hash(key.secret))
 
-    def _remember(self, fingerprint: bytes, caller: Caller) -> None:
+    def _remember(self, fingerprint: bytes, caller: Caller, secret_hash: str | None) -> None:
+        self._remembered.pop(fingerprint, None)
         while len(self._remembered) >= MOST_REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
-        self._remembered.pop(fingerprint, None)
-        self._remembered[fingerprint] = _Remembered(caller, self._clock.monotonic_s() + self._remember_s)
+        span_s = self._remember_s if self._is_good(caller) else REFUSED_S
+        self._remembered[fingerprint] = _Remembered(caller, secret_hash, self._clock.monotonic_s() + span_s)
+
+    def _is_good(self, caller: Caller) -> bool:
+        return caller.tenant_state is TenantState.ACTIVE and self._state(caller) is KeyState.ACTIVE
+
+    def _state(self, caller: Caller) -> KeyState:
+        return key_state(revoked_at=caller.revoked_at, expires_at=caller.expires_at, now=self._clock.now())
 
     def _require_good(self, caller: Caller) -> None:
-        state = key_state(revoked_at=caller.revoked_at, expires_at=caller.expires_at, now=self._clock.now())
+        state = self._state(caller)
         if state is KeyState.REVOKED:
             raise Refusal(Code.API_KEY_REVOKED, "This API key was revoked. Ask the gateway's operator for a new one.")
         if state is KeyState.EXPIRED:

@@ -17,7 +17,6 @@ from domain.ports.model_backend import Answer
 from domain.ports.surroundings import Clock
 from domain.tally import Piece, Tally
 
-
 REST_S = 1.0
 
 

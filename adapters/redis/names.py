@@ -1,0 +1,55 @@
+"""The names of everything kept for a tenant.
+
+All carry the tenant as hash tag, so that Redis Cluster keeps a tenant in one slot and a script may touch all of it.
+
+====================  ========  ====================================================================
+`nz:{t}:ep`           string    which filling this is, and in which run of the server: `7:3f2c...`
+`nz:{t}:gen`          hash      tenant id or key id -> its newest generation
+`nz:{t}:rpm[:key]`    hash      the exact window of calls: second -> amount, and `s`, `o`, `n`
+`nz:{t}:tpm[:key]`    hash      the same of tokens
+`nz:{t}:cc[:key]`     zset      request id -> when its slot's lease ends, in ms
+`nz:{t}:i:request`    string    what the request was answered and charged, and whether it was released
+`nz:k:fingerprint`    string    a MAC'd copy of a caller; belongs to no tenant until it is read
+====================  ========  ====================================================================
+"""
+
+from __future__ import annotations
+
+
+def epoch(tenant_id: str) -> str:
+    """Which filling of the store this is."""
+    return f"nz:{{{tenant_id}}}:ep"
+
+
+def generations(tenant_id: str) -> str:
+    """The newest generation of the tenant and of each of its keys."""
+    return f"nz:{{{tenant_id}}}:gen"
+
+
+def calls(tenant_id: str, key_id: str | None = None) -> str:
+    """The window of calls of a tenant, or of one of its keys."""
+    return _scoped("rpm", tenant_id, key_id)
+
+
+def tokens(tenant_id: str, key_id: str | None = None) -> str:
+    """The window of tokens of a tenant, or of one of its keys."""
+    return _scoped("tpm", tenant_id, key_id)
+
+
+def slots(tenant_id: str, key_id: str | None = None) -> str:
+    """The leases of a tenant, or of one of its keys."""
+    return _scoped("cc", tenant_id, key_id)
+
+
+def request(tenant_id: str, request_id: str) -> str:
+    """What is remembered of one request."""
+    return f"nz:{{{tenant_id}}}:i:{request_id}"
+
+
+def caller(fingerprint: bytes) -> str:
+    """A remembered caller."""
+    return f"nz:k:{fingerprint.hex()}"
+
+
+def _scoped(kind: str, tenant_id: str, key_id: str | None) -> str:
+    return f"nz:{{{tenant_id}}}:{kind}" if key_id is None else f"nz:{{{tenant_id}}}:{kind}:{key_id}"
