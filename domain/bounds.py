@@ -53,7 +53,8 @@ def bounds_of(call: Call, model: Model, caps: OutputCaps, *limits: Limits) -> Bo
     prompt = _prompt_bound(call, model, caps.unknown_context)
     tpm = tightest(*(limit.tpm for limit in limits))
     least_output = 1 if call.endpoint.generates else 0
-    twice = call.structured and call.thinks and "thinking" in model.capabilities
+    may_think = "thinking" in model.capabilities or not model.capabilities
+    twice = call.structured and call.thinks and may_think
     factor = TWO_RUNS_FACTOR if twice else 1
     if tpm is not None and prompt + factor * least_output > tpm:
         raise Refusal(

@@ -30,6 +30,7 @@ SECRET_LENGTH = 32
 CHECK_LENGTH = 8
 _CHECK_BITS = 47  # the most whole bits that 8 base62 digits hold: 62**8 > 2**47
 _BODY_LENGTH = len(MARK) + PREFIX_LENGTH + SECRET_LENGTH
+_BASE62 = re.compile(r"[0-9A-Za-z]*", re.ASCII)
 _KEY_FORM = re.compile(rf"nz_[0-9A-Za-z]{{{PREFIX_LENGTH + SECRET_LENGTH + CHECK_LENGTH}}}", re.ASCII)
 
 
@@ -82,7 +83,7 @@ def mint(prefix: str, secret: str, pepper: bytes) -> PresentedKey:
         secret: 32 random base62 characters.
         pepper: the current pepper.
     """
-    if len(prefix) != PREFIX_LENGTH or len(secret) != SECRET_LENGTH or not (prefix + secret).isalnum():
+    if len(prefix) != PREFIX_LENGTH or len(secret) != SECRET_LENGTH or not _BASE62.fullmatch(prefix + secret):
         raise ValueError("a key is made from 8 and 32 base62 characters")
     body = f"{MARK}{prefix}{secret}"
     digest = _digest(body, pepper)

@@ -35,18 +35,17 @@ def _malformed() -> Refusal:
     )
 
 
-def _without_source(name: str) -> tuple[str, bool]:
-    """Takes off `:local`, and says whether the name asks for the vendor's cloud.
+def _cut_source(name: str) -> tuple[str, str]:
+    """A name in lower case without its source, and the source: `local`, `cloud` or none.
 
     Ollama cuts at the **last** colon: `x:20b:cloud`, `x:20b-cloud` and `x:CLOUD` are all cloud; `my-cloud` is not.
     """
     head, colon, tail = name.rpartition(":")
-    if not colon:
-        return name, False
-    if tail == "local":
-        second = head.rpartition(":")[2]
-        return head, ":" in head and (second in ("cloud", "local") or second.endswith("-cloud"))
-    return name, tail == "cloud" or (tail.endswith("-cloud") and "/" not in tail)
+    if colon and tail in ("local", "cloud"):
+        return head, tail
+    if colon and tail.endswith("-cloud") and "/" not in tail:
+        return name.removesuffix("-cloud"), "cloud"
+    return name, ""
 
 
 def canonical(name: str) -> str:
@@ -57,15 +56,16 @@ def canonical(name: str) -> str:
     """
     if len(name) > MAX_NAME_LENGTH or not _FORM.fullmatch(name) or "://" in name:
         raise _malformed()
-    local, cloud = _without_source(name.lower())
-    if cloud:
+    local, source = _cut_source(name.lower())
+    second = _cut_source(local)[1] if source else ""
+    if "cloud" in (source, second):
         raise Refusal(
             Code.CLOUD_MODEL,
             "Cloud models are not served here: they would send your prompt to a third party. Name a local model.",
             param="model",
         )
     parts = local.split("/")
-    if len(parts) > _MOST_PARTS:
+    if second or len(parts) > _MOST_PARTS:
         raise _malformed()
     model, _, tag = parts[-1].partition(":")
     namespace = parts[-2] if len(parts) > 1 else _DEFAULT_NAMESPACE
@@ -84,7 +84,8 @@ def canonical(name: str) -> str:
 
 def shortest(canonical_name: str) -> str:
     """A canonical name as a person writes it, with its tag: defaults left out."""
-    return canonical_name.removeprefix(f"{_DEFAULT_HOST}/").removeprefix(f"{_DEFAULT_NAMESPACE}/")
+    at_home = canonical_name.removeprefix(f"{_DEFAULT_HOST}/")
+    return canonical_name if at_home == canonical_name else at_home.removeprefix(f"{_DEFAULT_NAMESPACE}/")
 
 
 @attrs.frozen(kw_only=True)
@@ -139,12 +140,13 @@ class Catalogue:
         if model is None:
             return None
         hosts = self.hosts(name).values()
+        told = all(m.capabilities for m in hosts)  # of a host that does not say, anything must be expected
         contexts = [m.context_length for m in hosts if m.context_length is not None]
         return attrs.evolve(
             model,
             context_length=max(contexts) if len(contexts) == len(hosts) else None,
             template_bytes=max(m.template_bytes for m in hosts),
-            capabilities=frozenset().union(*(m.capabilities for m in hosts)),
+            capabilities=frozenset().union(*(m.capabilities for m in hosts)) if told else frozenset(),
         )
 
 

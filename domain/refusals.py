@@ -13,7 +13,7 @@ place, `entrypoints/http/problems.py`.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from domain.budgets import Window
@@ -85,7 +85,11 @@ class BudgetSpent(Refusal):
     def __init__(
         self, *, scope: Scope, window: Window, limit: int, used: int, held: int, ends: datetime | None
     ) -> None:
-        reset = "It does not reset by itself." if ends is None else f"It resets at {ends:%Y-%m-%dT%H:%M:%SZ}."
+        reset = (
+            "It does not reset by itself."
+            if ends is None
+            else f"It resets at {ends.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}."
+        )
         super().__init__(
             Code.BUDGET_EXHAUSTED,
             f"The {window} token budget of this {scope} has too little left for this request: "

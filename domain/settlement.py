@@ -5,7 +5,7 @@
 | its end was seen, with counts | the backend's counts, at least what passed, at most the hold |
 | nothing was sent upstream, or the backend refused before its first token | 0 |
 | the backend failed with an error status | P: the prompt may have been evaluated |
-| broken off with a stream open | P + what passed |
+| broken off with a stream open | P + what passed, or what the backend had reported if that is more |
 | broken off where nothing could be seen (not streamed) | R, the whole hold |
 """
 
@@ -87,9 +87,10 @@ def charge_of(bounds: Bounds, tally: Tally, *, sent: Sent, streamed: bool, gener
         return Charge(prompt=prompt, output=output, overshoot=overshoot)
     if not generates:
         return Charge(prompt=bounds.prompt, output=0, exact=False)
-    if not streamed and not tally.counted:
+    counted = max(tally.counted, (usage.output or 0) if usage is not None else 0)
+    if not streamed and not counted:
         return Charge(prompt=bounds.prompt, output=most_output, exact=False)
-    return Charge(prompt=bounds.prompt, output=min(tally.counted, most_output), exact=False)
+    return Charge(prompt=bounds.prompt, output=min(counted, most_output), exact=False)
 
 
 def _cut_to(bounds: Bounds, prompt: int, output: int) -> tuple[int, int]:

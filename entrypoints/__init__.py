@@ -1,1 +1,1 @@
-"""Ways in: HTTP, the command line, and what starts them. The only place that knows the environment and the container."""
+"""Ways in: HTTP and the command line, and what starts them. Only here are the environment and the container known."""

@@ -1,0 +1,1 @@
+"""The schema, in steps; see README.md."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: tenants and keys, the ledger of budgets, and the audit."""

@@ -39,7 +39,7 @@ class RedisLimitStore(LimitStore):
         self._announce = scripts.announce
         self._heartbeat = scripts.heartbeat
         self._admit_head = scripts.admit.head(keys=9, arguments=4)
-        self._release_head = scripts.release.head(keys=6, arguments=3)
+        self._release_head = scripts.release.head(keys=8, arguments=4)
 
     async def admit(self, request: AdmissionRequest) -> Admission:
         """One script; see `lua/admit.lua`."""
@@ -58,7 +58,9 @@ class RedisLimitStore(LimitStore):
         )
         return verdicts.admission(await self._lane.ask(command))
 
-    def release(self, tenant_id: str, key_id: str, request_id: str, refund_tokens: int) -> None:
+    def release(
+        self, tenant_id: str, key_id: str, request_id: str, refund_tokens: int, *, refund_call: bool = False
+    ) -> None:
         """Kept while there is no connection; running twice changes nothing."""
         command = (
             self._release_head
@@ -66,6 +68,7 @@ class RedisLimitStore(LimitStore):
             + _release_words(tenant_id, key_id)
             + word(request_id)
             + word(str(max(0, refund_tokens)))
+            + word("1" if refund_call else "0")
             + word(self._now())
         )
         self._lane.tell(command, keep=True)
@@ -146,5 +149,7 @@ def _release_words(tenant_id: str, key_id: str) -> bytes:
         names.tokens(tenant_id, key_id),
         names.slots(tenant_id),
         names.slots(tenant_id, key_id),
+        names.calls(tenant_id),
+        names.calls(tenant_id, key_id),
     )
     return b"".join(map(word, words))

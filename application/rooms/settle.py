@@ -14,7 +14,7 @@ from domain.calls import Bounds, Call
 from domain.ports.budget_ledger import BudgetLedger, Settlement
 from domain.ports.limit_store import LimitStore
 from domain.ports.surroundings import Clock
-from domain.settlement import NOTHING, Outcome, charge_of
+from domain.settlement import NOTHING, Outcome, Sent, charge_of
 from domain.tally import Tally
 
 _MS = 1000
@@ -89,7 +89,9 @@ class Debts:
         if self._release_owed:
             self._release_owed = False
             refund = max(0, self.admitted_tokens - charge.tokens)
-            self.limits.release(self.tenant_id, self.key_id, self.admission_id, refund)
+            # A refused call consumes nothing; a client that leaves the queue has had its place in the minute.
+            refused = dispatch.sent is Sent.NO and ending.outcome is not Outcome.HUNG_UP
+            self.limits.release(self.tenant_id, self.key_id, self.admission_id, refund, refund_call=refused)
 
     def _ms_until(self, instant_s: float | None) -> int:
         return 0 if instant_s is None else int((instant_s - self.began_s) * _MS)

@@ -106,15 +106,22 @@ class LimitStore(Protocol):
 
     @abstractmethod
     async def admit(self, request: AdmissionRequest) -> Admission:
-        """All checks, then all charges, at once. The same request id is never charged twice.
+        """All checks, then all charges, at once. Between its admission and its release, the same request id is never
+        charged twice.
 
         Raises:
             StoreUnavailable: closed.
         """
 
     @abstractmethod
-    def release(self, tenant_id: str, key_id: str, request_id: str, refund_tokens: int) -> None:
-        """Hands over the end of a call: frees its slots and takes back unused tokens. Returns at once; idempotent."""
+    def release(
+        self, tenant_id: str, key_id: str, request_id: str, refund_tokens: int, *, refund_call: bool = False
+    ) -> None:
+        """Hands over the end of a call: frees its slots and takes back unused tokens. Returns at once; idempotent.
+
+        With `refund_call`, its place in the call windows is taken back as well: it was refused by a later room, and
+        a refused call consumes nothing.
+        """
 
     @abstractmethod
     async def restore(self, tenant_id: str, facts: TenantFacts) -> None:

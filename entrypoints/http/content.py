@@ -68,11 +68,11 @@ def image_url(value: Any, path: str) -> dict[str, Any]:
     head, comma, encoded = url.partition(",")
     if not comma or not head.endswith(";base64"):
         raise wrong(f"{path}.url", "a base64 data URL")
+    image(encoded, f"{path}.url")
     try:
         binascii.a2b_base64(encoded[:64] + "=" * (-len(encoded[:64]) % 4), strict_mode=True)
     except binascii.Error:
         raise wrong(f"{path}.url", "a base64 data URL") from None
-    image(encoded, f"{path}.url")
     return {"url": url}
 
 

@@ -140,5 +140,8 @@ def size(content: str) -> int:
 
 
 def deep_size(value: Any) -> int:
-    """UTF-8 bytes of all that a JSON value would be as text."""
-    return len(msgspec.json.encode(value))
+    """UTF-8 bytes that a JSON value is at most as Ollama writes it into a prompt: Go's `json.Marshal` makes six
+    bytes of `<`, `>` and `&`, and some of its renderers put a space behind each separator.
+    """
+    octets = msgspec.json.encode(value)
+    return len(octets) + 5 * sum(map(octets.count, (b"<", b">", b"&"))) + octets.count(b",") + octets.count(b":")

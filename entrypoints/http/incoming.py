@@ -40,8 +40,9 @@ def credential_of(scope: Scope) -> Secret | None:
     if not given:
         return None
     values = {_bare(key, value) for key, value in given}
-    # Several that differ, or a scheme other than Bearer: something was sent, and it is no key of ours.
-    return Secret(values.pop() if len(values) == 1 else "")
+    repeated = len({key for key, _ in given}) < len(given)
+    # A header twice, two keys that differ, a scheme other than Bearer: something was sent, and it is no key of ours.
+    return Secret(values.pop() if len(values) == 1 and not repeated else "")
 
 
 def _bare(name: bytes, value: bytes) -> str:
@@ -126,4 +127,6 @@ def _is_trusted(peer: str, proxies: Sequence[Network]) -> bool:
         address = ipaddress.ip_address(peer)
     except ValueError:
         return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped  # how a socket for both families shows an IPv4 peer
     return any(address in network for network in proxies)

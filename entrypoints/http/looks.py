@@ -21,7 +21,7 @@ def _openai_model(model: Model) -> dict[str, Any]:
     changed = model.listing.get("modified_at", "")
     try:
         created = int(datetime.fromisoformat(changed).timestamp())
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):  # the listing is a backend's word
         created = 0
     return {"id": model.listing.get("name", model.name), "object": "model", "created": created, "owned_by": "library"}
 

@@ -40,9 +40,10 @@ _MOST_INT = 2**31 - 1
 _THINK_LEVELS = ("low", "medium", "high", "max")
 
 
-def _seed(value: Any, path: str) -> int:
-    # SDKs in Python send 64-bit seeds; the runner takes 32 bits.
-    return int(whole(-(2**63), 2**63 - 1)(value, path)) & _MOST_INT
+def seed(value: Any, path: str) -> int:
+    """A seed. SDKs in Python send 64 bits, the runner takes 32; -1 is Ollama's "a new one each time"."""
+    given = int(whole(-(2**63), 2**63 - 1)(value, path))
+    return given if given == -1 else given & _MOST_INT
 
 
 def _output_cap(value: Any, path: str) -> float:
@@ -52,7 +53,7 @@ def _output_cap(value: Any, path: str) -> float:
 OPTIONS: Table = {
     "num_predict": _output_cap,  # rewritten: always sent positive
     "num_keep": whole(-1, _MOST_INT),
-    "seed": _seed,
+    "seed": seed,
     "temperature": number(0, 10),
     "top_k": whole(0, 100_000),
     "top_p": number(0, 1),

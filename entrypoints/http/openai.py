@@ -9,7 +9,7 @@ Source: Ollama v0.33 `openai/openai.go`, `middleware/openai.go`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from domain.calls import Call, Endpoint
@@ -30,16 +30,11 @@ from entrypoints.http.fields import (
     whole,
     wrong,
 )
-from entrypoints.http.native import empty, input_sizes, required_model
+from entrypoints.http.native import empty, input_sizes, required_model, seed
 
-_MOST_INT = 2**31 - 1
 _any_whole = whole(-(2**63), 2**63 - 1)
 _encodings = one_of("float", "base64")
 _efforts = one_of("none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max")
-
-
-def _seed(value: Any, path: str) -> int:
-    return int(_any_whole(value, path)) & _MOST_INT
 
 
 def _response_format(value: Any, path: str) -> Any:
@@ -100,6 +95,13 @@ _message = table(
     }
 )
 _stream_options = table({"include_usage": flag})
+_effort_inside = table({"effort": _efforts})
+
+
+def _reasoning(value: Any, path: str) -> Any:
+    # An empty one would win over `reasoning_effort` at the backend.
+    return _effort_inside(value, path) or DROPPED
+
 
 _SHARED: Table = {
     "model": text,
@@ -107,7 +109,7 @@ _SHARED: Table = {
     "stream_options": _stream_options,
     "max_tokens": _any_whole,  # rewritten: always sent positive
     "max_completion_tokens": _any_whole,
-    "seed": _seed,
+    "seed": seed,
     "stop": content.stop,
     "temperature": number(0, 10),
     "top_p": number(0, 1),
@@ -119,7 +121,7 @@ CHAT: Table = {
     "messages": list_of(_message, most=content.MAX_MESSAGES),
     "tools": content.tools,
     "response_format": _response_format,
-    "reasoning": table({"effort": _efforts}),
+    "reasoning": _reasoning,
     "reasoning_effort": _efforts,
     "logprobs": flag,
     "top_logprobs": whole(0, 20),
@@ -157,12 +159,26 @@ def _asked_output(fields: dict[str, Any]) -> int | None:
     return min((cap for cap in given if cap is not None and cap > 0), default=None)
 
 
-def _message_bytes(message: Mapping[str, Any]) -> int:
+def _messages_made(message: Mapping[str, Any]) -> int:
+    """Ollama makes a message of each part, with the role of the whole (`openai/openai.go`)."""
+    said = message.get("content", "")
+    return 1 if isinstance(said, str) else max(1, len(said))
+
+
+def _message_bytes(message: Mapping[str, Any], longest_name: int) -> int:
     said = message.get("content", "")
     texts = [said] if isinstance(said, str) else [part.get("text", "") for part in said]
-    texts += [message.get(name, "") for name in ("role", "reasoning", "tool_call_id", "name")]
+    texts += [message.get(name, "") for name in ("reasoning", "tool_call_id", "name")]
     calls = message.get("tool_calls")
-    return sum(map(size, texts)) + (deep_size(calls) if calls else 0)
+    # A tool's answer is given the name of the function whose call it names.
+    named = longest_name if "tool_call_id" in message else 0
+    roles = size(message.get("role", "")) * _messages_made(message)
+    return sum(map(size, texts)) + roles + named + (deep_size(calls) if calls else 0)
+
+
+def _longest_name(messages: Sequence[Mapping[str, Any]]) -> int:
+    calls = (call for message in messages for call in message.get("tool_calls", ()))
+    return max((size(call.get("function", {}).get("name", "")) for call in calls), default=0)
 
 
 def _image_count(message: Mapping[str, Any]) -> int:
@@ -179,12 +195,13 @@ def read_chat(body: Mapping[str, Any]) -> Call:
     tools = fields.get("tools", [])
     if not tools:
         fields.pop("tools", None)
+    longest_name = _longest_name(messages)
     effort = fields.get("reasoning", {}).get("effort", fields.get("reasoning_effort"))
     return _call(
         Endpoint.OPENAI_CHAT,
         fields,
-        text_bytes=sum(map(_message_bytes, messages)) + sum(map(deep_size, tools)),
-        pieces=len(messages) + len(tools),
+        text_bytes=sum(_message_bytes(message, longest_name) for message in messages) + sum(map(deep_size, tools)),
+        pieces=sum(map(_messages_made, messages)) + len(tools),
         images=sum(map(_image_count, messages)),
         thinks=effort != "none",
     )

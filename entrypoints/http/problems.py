@@ -12,6 +12,7 @@ within a minute; a spent budget says `x-should-retry: false` instead, because cl
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any, assert_never
 
 import attrs
@@ -20,12 +21,13 @@ import msgspec
 from application.presented import Rates
 from domain.calls import Dialect
 from domain.faults import Fault, FaultCode
-from domain.limits import Rate
+from domain.limits import WINDOW_S, Rate
 from domain.ports.limit_store import Standing
 from domain.refusals import BackendRejected, BudgetSpent, Code, RateLimited, Refusal
 
 Headers = list[tuple[bytes, bytes]]
 LONGEST_RETRY_S = 60
+"""SDKs take no longer wait (openai-python `_base_client.py`)."""
 
 
 @attrs.frozen
@@ -141,17 +143,18 @@ def headers_of(reason: Refusal | Fault) -> Headers:
     """What goes into the headers of a refusal, besides the rates."""
     headers: Headers = [(b"x-error-code", reason.code.value.encode())]
     if shape_of(reason).status == 401:  # noqa: PLR2004  RFC 9110 section 15.5.2 asks for the challenge
-        sent = isinstance(reason, Refusal) and reason.code is not Code.MISSING_API_KEY
+        sent = reason.code is not Code.MISSING_API_KEY
         challenge = b'Bearer realm="neuronetz-gateway"' + (b', error="invalid_token"' if sent else b"")
         headers.append((b"www-authenticate", challenge))
     if isinstance(reason, BudgetSpent):
         headers.append((b"x-should-retry", b"false"))
         if reason.ends is not None:
-            headers.append((b"x-budget-reset", f"{reason.ends:%Y-%m-%dT%H:%M:%SZ}".encode()))
+            headers.append((b"x-budget-reset", f"{reason.ends.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}".encode()))
         return headers
     wait_s = reason.retry_after_s if isinstance(reason, RateLimited | Fault) else None
-    if wait_s is not None and wait_s <= LONGEST_RETRY_S:
-        headers.append((b"retry-after", str(max(1, wait_s)).encode()))
+    # A minute's window counts its oldest part-second whole, so its longest wait is a second more than a minute.
+    if wait_s is not None and wait_s <= WINDOW_S + 1:
+        headers.append((b"retry-after", str(min(max(1, wait_s), LONGEST_RETRY_S)).encode()))
     return headers
 
 

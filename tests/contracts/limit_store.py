@@ -69,8 +69,8 @@ class Tenant:
         request = self.request(request_id, key=key, tokens=tokens, calls=calls, generation=generation)
         return await self.bench.store.admit(request)
 
-    def release(self, request_id: str, refund: int = 0, *, key: str = "k1") -> None:
-        self.bench.store.release(self.id, key, request_id, refund)
+    def release(self, request_id: str, refund: int = 0, *, key: str = "k1", refused: bool = False) -> None:
+        self.bench.store.release(self.id, key, request_id, refund, refund_call=refused)
 
 
 class LimitStoreContract:
@@ -274,6 +274,24 @@ class LimitStoreContract:
         verdict = await tenant.admit("second", tokens=80)
         assert isinstance(verdict, Admitted)
         assert verdict.tpm == Standing(limit=80, remaining=0, reset_s=61)
+
+    async def test_a_call_refused_later_on_gives_back_its_place(self, bench: LimitBench) -> None:
+        tenant = await Tenant(bench=bench, limits=Limits(rpm=1), key_limits=Limits(rpm=1)).filled()
+        await tenant.admit("first")
+
+        for _ in range(3):
+            tenant.release("first", refused=True)
+
+        assert isinstance(await tenant.admit("second"), Admitted)
+        assert isinstance(await tenant.admit("third"), Full)
+
+    async def test_an_ordinary_release_keeps_the_place_taken(self, bench: LimitBench) -> None:
+        tenant = await Tenant(bench=bench, limits=Limits(rpm=1)).filled()
+        await tenant.admit("first")
+
+        tenant.release("first")
+
+        assert isinstance(await tenant.admit("second"), Full)
 
     async def test_a_second_release_changes_nothing(self, bench: LimitBench) -> None:
         tenant = await Tenant(bench=bench, limits=Limits(tpm=100)).filled()

@@ -68,6 +68,11 @@ def tally_of(pieces: list[Piece]) -> Tally:
     return tally
 
 
+async def _see_all(answer: Answer, tally: Tally) -> None:
+    while (piece := await answer.read()) is not None:
+        tally.see(piece)
+
+
 class ModelBackendContract(ABC):
     """The suite."""
 
@@ -167,8 +172,7 @@ class ModelBackendContract(ABC):
         tally = Tally()
 
         with pytest.raises(BackendFailed):
-            while (piece := await answer.read()) is not None:
-                tally.see(piece)
+            await _see_all(answer, tally)
         answer.close()
 
         assert tally.objects > 0

@@ -31,7 +31,7 @@ class _Hold:
     """What the reaper charged; None while it is open."""
 
 
-class FakeBudgetLedger(BudgetLedger):
+class MemoryBudgetLedger(BudgetLedger):
     """Settles at once. `lose_settlements` keeps them waiting, as while PostgreSQL is away."""
 
     def __init__(self, books: Books) -> None:

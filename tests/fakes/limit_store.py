@@ -34,6 +34,8 @@ class _Remembered:
     second: int
     charged: dict[str | None, int]
     """Scope (None is the tenant, else a key id) -> tokens."""
+    called: frozenset[str | None]
+    """Scopes whose call window was charged."""
     released: bool = False
 
 
@@ -95,7 +97,9 @@ class MemoryLimitStore(LimitStore):
             return full
         return self._charge(tenant, request, windows, tenant.epoch)
 
-    def release(self, tenant_id: str, key_id: str, request_id: str, refund_tokens: int) -> None:
+    def release(
+        self, tenant_id: str, key_id: str, request_id: str, refund_tokens: int, *, refund_call: bool = False
+    ) -> None:
         tenant = self._tenants[tenant_id]
         tenant.slots[None].pop(request_id, None)
         tenant.slots[key_id].pop(request_id, None)
@@ -108,6 +112,8 @@ class MemoryLimitStore(LimitStore):
         for scope in (None, key_id):
             back = min(max(0, refund_tokens), remembered.charged.get(scope, 0))
             tenant.tokens[scope].refund(back, remembered.second, self._now_ms() // 1000)
+            if refund_call and scope in remembered.called:
+                tenant.calls[scope].refund(1, remembered.second, self._now_ms() // 1000)
 
     async def restore(self, tenant_id: str, facts: TenantFacts) -> None:
         self._answering()
@@ -131,6 +137,7 @@ class MemoryLimitStore(LimitStore):
                     Admitted(epoch=facts.epoch, rpm=None, tpm=None),
                     second,
                     {None: call.tokens, call.key_id: call.tokens},
+                    frozenset({None, call.key_id}),
                 )
         await self.announce(tenant_id, facts.generations)
         tenant.epoch = facts.epoch
@@ -196,14 +203,18 @@ class MemoryLimitStore(LimitStore):
     def _charge(self, tenant: _Tenant, request: AdmissionRequest, windows: list[_Counted], epoch: int) -> Admitted:
         now_s = self._now_ms() // 1000
         charged: dict[str | None, int] = {}
+        called: set[str | None] = set()
         for each in windows:
             each.window.charge(each.cost, now_s)
+            scope = None if each.scope is Scope.TENANT else request.key_id
             if each.rate is Rate.TPM:
-                charged[None if each.scope is Scope.TENANT else request.key_id] = each.cost
+                charged[scope] = each.cost
+            else:
+                called.add(scope)
         for scope in (None, request.key_id):
             tenant.slots[scope][request.request_id] = self._now_ms() + _LEASE_MS
         answer = Admitted(epoch=epoch, **self._rates(windows))
-        tenant.remembered[request.request_id] = _Remembered(answer, now_s, charged)
+        tenant.remembered[request.request_id] = _Remembered(answer, now_s, charged, frozenset(called))
         return answer
 
     def _rates(self, windows: list[_Counted]) -> dict[str, Standing | None]:

@@ -69,7 +69,12 @@ class FakeModelBackend(ModelBackend):
     """Plays the scenes it is given, one a call, then healthy answers of `natural_tokens` words."""
 
     def __init__(
-        self, name: str = "fake", *, models: Iterable[Model] = (LLAMA,), most_in_flight: int = 4, natural_tokens: int = 8
+        self,
+        name: str = "fake",
+        *,
+        models: Iterable[Model] = (LLAMA,),
+        most_in_flight: int = 4,
+        natural_tokens: int = 8,
     ) -> None:
         self.name = name
         self.most_in_flight = most_in_flight

@@ -105,7 +105,7 @@ class Books:
         )
 
 
-class FakeKeyRegister(KeyRegister):
+class MemoryKeyRegister(KeyRegister):
     def __init__(self, books: Books) -> None:
         self._books = books
 
@@ -140,7 +140,7 @@ class FakeKeyRegister(KeyRegister):
             self._books.keys[key_id].secret_hash = secret_hash
 
 
-class FakeTenantRegister(TenantRegister):
+class MemoryTenantRegister(TenantRegister):
     def __init__(self, books: Books) -> None:
         self._books = books
 

@@ -13,7 +13,7 @@ from tests.fakes.registers import AuditRow, Books
 _ONE_BY_ONE = 200
 
 
-class FakeUsageJournal(UsageJournal):
+class MemoryUsageJournal(UsageJournal):
     def __init__(self, books: Books, *, capacity: int = 10_000) -> None:
         self._books = books
         self._capacity = capacity

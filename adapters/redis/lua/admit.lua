@@ -35,7 +35,7 @@ if (tonumber(newest[1]) or 0) > tonumber(tenant_generation) or (tonumber(newest[
 end
 
 if calls > 0 then
-  local state, its_epoch, answer = string.match(redis.call('GET', KEYS[1]) or '', '^(%a) (%d+) %d+ %d+ %d+ (.*)$')
+  local state, its_epoch, answer = string.match(redis.call('GET', KEYS[1]) or '', '^(%a) (%d+) %d+ %d+ %d+ %d+ %d+ (.*)$')
   if state == 'o' and its_epoch == epoch then return {ok = answer} end
 end
 
@@ -142,6 +142,7 @@ for i = 8, 9 do
   redis.call('EXPIRE', KEYS[i], KEEP_SLOTS_S)
 end
 local answer = 'A ' .. epoch .. ' ' .. rates()
-local remembered = string.format('o %s %.0f %.0f %.0f %s', epoch, now_s, charged[3], charged[4], answer)
+local remembered = string.format('o %s %.0f %.0f %.0f %.0f %.0f %s', epoch, now_s, charged[3], charged[4],
+  charged[1], charged[2], answer)
 redis.call('SET', KEYS[1], remembered, 'EX', REMEMBER_S)
 return {ok = answer}

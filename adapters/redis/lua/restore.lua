@@ -50,7 +50,7 @@ for _, call in ipairs(facts.calls) do
     redis.call('ZADD', KEYS[5], now_ms + LEASE_MS, facts.open[open])
     redis.call('ZADD', KEYS[of_key + 2], now_ms + LEASE_MS, facts.open[open])
     local remembered =
-      string.format('o %s %.0f %.0f %.0f A %s - - - - - -', ARGV[1], second, tokens, tokens, ARGV[1])
+      string.format('o %s %.0f %.0f %.0f 1 1 A %s - - - - - -', ARGV[1], second, tokens, tokens, ARGV[1])
     redis.call('SET', KEYS[first_open + open], remembered, 'EX', REMEMBER_S)
   end
 end

@@ -1,0 +1,197 @@
+"""One Ollama server behind the port `ModelBackend`.
+
+`open` sends the prepared request and judges the answer's head; from then on the `Answer` owns the connection.
+Whatever ends it early (a refusal to look at, a cancelled caller) closes it, which half-closes it (`half_close`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import httpx
+import msgspec
+import structlog
+from multidict import CIMultiDict
+from yarl import URL
+
+from adapters.ollama import listings
+from adapters.ollama.address import BackendAddress
+from adapters.ollama.answer import PlainAnswer, StreamedAnswer
+from adapters.ollama.body import body_of
+from adapters.ollama.ndjson import NativeStream
+from adapters.ollama.rejections import MOST_ERROR_BYTES, rejection_of, text_of
+from adapters.ollama.sse import OpenAIStream
+from adapters.ollama.transport import OllamaTransport, UpstreamResponse
+from domain.calls import Call, Dialect, Endpoint
+from domain.faults import BackendFailed
+from domain.models import Model
+from domain.ports.model_backend import Answer, ModelBackend, Survey, UpstreamCall
+from domain.refusals import BackendRejected
+
+MOST_SURVEY_BYTES: Final = 8 * 1024 * 1024
+_SHOWN_AT_ONCE: Final = 4
+_OK: Final = 200
+_MOST_LOGGED: Final = 500
+_STREAMED_TYPES: Final = {Dialect.NATIVE: "application/x-ndjson", Dialect.OPENAI: "text/event-stream"}
+_PLAIN_TYPE: Final = "application/json"
+_log = structlog.get_logger("adapters.ollama")
+
+
+class OllamaBackend(ModelBackend):
+    """One Ollama server."""
+
+    def __init__(self, address: BackendAddress, *, keep_alive: str | int | None = None) -> None:
+        """Opens nothing.
+
+        Args:
+            address: where it is.
+            keep_alive: how long models stay loaded, as Ollama spells it; sent on native calls. None leaves it alone.
+        """
+        self.name = address.name
+        self.most_in_flight = address.most_in_flight
+        self._address = address
+        self._keep_alive = keep_alive
+        self._transport = OllamaTransport()
+        self._client = httpx.AsyncClient(
+            transport=self._transport, timeout=httpx.Timeout(None), trust_env=False, headers=address.headers()
+        )
+        self._targets: dict[Endpoint, URL] = {endpoint: address.target(endpoint.value) for endpoint in Endpoint}
+        sent = CIMultiDict(address.headers())
+        sent["Content-Type"] = _PLAIN_TYPE
+        sent["Accept"] = _PLAIN_TYPE
+        self._headers = {False: sent, True: sent.copy()}
+        self._headers[True]["Accept"] = "application/x-ndjson, text/event-stream, application/json"
+        self._described: dict[tuple[str, str], listings.Description | None] = {}
+
+    async def open(self, upstream: UpstreamCall) -> Answer:
+        """Sends the call and waits for the answer's head."""
+        call = upstream.call
+        headers = self._headers[call.streamed].copy()
+        headers["X-Request-Id"] = upstream.request_id
+        body = body_of(upstream, keep_alive=self._keep_alive)
+        response = await self._transport.post(self._targets[call.endpoint], headers, body)
+        try:
+            await self._judge(response, call)
+        except BaseException:
+            response.close()
+            raise
+        if not call.streamed:
+            return PlainAnswer(response, call, upstream.request_id)
+        return StreamedAnswer(response, decoder_of(upstream), self._address.redact)
+
+    async def _refused(self, response: UpstreamResponse) -> BackendRejected | BackendFailed:
+        octets = b""
+        if response.encoding == "identity":
+            octets = await response.read_whole(MOST_ERROR_BYTES) or b""
+        text = text_of(octets)
+        said = self._address.redact(text if text is not None else octets[:_MOST_LOGGED].decode("utf-8", "replace"))
+        _log.warning("a backend refused", backend=self.name, status=response.status, backend_said=said[:_MOST_LOGGED])
+        return rejection_of(response.status, said if text is not None else None)
+
+    async def _judge(self, response: UpstreamResponse, call: Call) -> None:
+        if response.status != _OK:
+            raise await self._refused(response)
+        if response.encoding != "identity":
+            raise BackendFailed("The model backend answered in an encoding that was not asked for.")
+        expected = _STREAMED_TYPES[call.endpoint.dialect] if call.streamed else _PLAIN_TYPE
+        if response.content_type != expected:
+            _log.warning(
+                "a backend answers with another type", backend=self.name, content_type=response.content_type[:80]
+            )
+            raise BackendFailed("The model backend answered with something that is not its protocol.")
+
+    async def survey(self) -> Survey:
+        """Its version and models."""
+        version, tags, loaded = await _together(self._get("/api/version"), self._get("/api/tags"), self._get("/api/ps"))
+        listed = listings.served(listings.entries_of(tags))
+        by_name = listings.loaded_by_name(listings.entries_of(loaded))
+        await self._describe(listed)
+        models: list[Model] = []
+        for one in listed:
+            description = self._described.get(one.key)
+            if description is not None:
+                models.append(listings.model_of(one, description, by_name.get(one.canonical)))
+        return Survey(version=listings.version_of(version), models=tuple(models))
+
+    async def _describe(self, listed: list[listings.Listed]) -> None:
+        """Asks once for what is not known yet, and forgets what is gone."""
+        keys = {one.key for one in listed}
+        self._described = {key: known for key, known in self._described.items() if key in keys}
+        turns = asyncio.Semaphore(_SHOWN_AT_ONCE)
+        await _together(*(self._show(one, turns) for one in listed if one.key not in self._described))
+
+    async def _show(self, one: listings.Listed, turns: asyncio.Semaphore) -> None:
+        """Asks for one model. A model that cannot be described is left out and asked for again next time: one
+        broken manifest must not take the whole backend away.
+        """
+        try:
+            async with turns:
+                self._described[one.key] = listings.describe(await self._get("/api/show", {"model": one.name}))
+        except BackendFailed as fault:
+            _log.warning("a backend does not describe a model", backend=self.name, model=one.name, why=fault.sentence)
+
+    async def _get(self, path: str, question: dict[str, Any] | None = None) -> Any:
+        method = "GET" if question is None else "POST"
+        url = str(self._address.target(path))
+        octets = bytearray()
+        async with self._client.stream(method, url, json=question) as response:
+            async for part in response.aiter_raw():
+                octets += part
+                if len(octets) > MOST_SURVEY_BYTES:
+                    raise BackendFailed("The backend's listing is too long.")
+        if response.status_code != _OK:
+            raise BackendFailed(f"The backend answers {path} with the status {response.status_code}.")
+        try:
+            return msgspec.json.decode(octets)
+        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+            raise BackendFailed(f"The backend's answer to {path} is not JSON.") from error
+
+    @property
+    def parting(self) -> int:
+        """Connections that were half-closed and are read to their end; for metrics."""
+        return self._transport.parting
+
+    async def aclose(self) -> None:
+        """Gives up its connections, politely and bounded."""
+        await self._client.aclose()
+
+
+async def probe(address: BackendAddress) -> Survey:
+    """Asks a backend once, with the very headers that calls will carry.
+
+    Raises:
+        BackendFault: it does not answer properly.
+    """
+    backend = OllamaBackend(address)
+    try:
+        return await backend.survey()
+    finally:
+        await backend.aclose()
+
+
+async def _together(*questions: Coroutine[Any, Any, Any]) -> list[Any]:
+    """All answers; the first fault cancels the rest and is raised by itself, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(question) for question in questions]
+    except BaseExceptionGroup as several:
+        first = several.exceptions[0]
+    else:
+        return [task.result() for task in tasks]
+    raise first
+
+
+def decoder_of(upstream: UpstreamCall) -> NativeStream | OpenAIStream:
+    """The decoder for a streamed call's answer."""
+    call = upstream.call
+    if call.endpoint.dialect is Dialect.NATIVE:
+        return NativeStream(call.endpoint, ours=upstream.model.name, theirs=call.model)
+    return OpenAIStream(
+        call.endpoint,
+        ours=upstream.model.name,
+        theirs=call.model,
+        request_id=upstream.request_id,
+        wants_usage=call.wants_usage,
+    )

@@ -1,0 +1,221 @@
+"""What one gateway does in PostgreSQL beside requests, on one connection: it listens, beats, reaps and looks ahead.
+
+::
+
+    notices     LISTEN: a tenant or key was changed, by whomever; told on within milliseconds
+    re-reading  every 5 s, what was changed lately: in case a notice was lost, and after every reconnect
+    beat        every 10 s: this process lives, so its holds are its own
+    reaper      every 10 s: closes the holds of processes that stopped beating
+    partitions  every day: the audit's next months
+
+It survives the loss of its connection. While it is away nothing is admitted wrongly, since the ledger reads tenants and
+keys itself; only running streams are cut later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+import attrs
+import msgspec
+import psycopg
+
+from adapters.postgres.address import DatabaseAddress
+
+log = logging.getLogger("neuronetz")
+
+What = Literal["changed", "revoked", "suspended"]
+OnChange = Callable[[str, str | None, int, What], Awaitable[None]]
+"""Is told tenant id, key id or None, the new generation, and what happened."""
+
+CHANNEL = "neuronetz_changes"
+_FIRST_LOOK_BACK = timedelta(seconds=60)
+_OVERLAP = timedelta(seconds=10)
+_LONGEST_PAUSE_S = 5.0
+_OPEN_TIMEOUT_S = 5.0
+_REAPED_AT_ONCE = 500
+
+_CHANGED = """
+    select t.id as tenant_id, null::uuid as key_id, t.generation,
+        case t.state when 'suspended' then 'suspended' else 'changed' end as what
+    from neuronetz.tenants t where t.changed_at > %(since)s
+    union all
+    select k.tenant_id, k.id, k.generation, case when k.revoked_at is null then 'changed' else 'revoked' end
+    from neuronetz.api_keys k where k.changed_at > %(since)s
+"""
+_BEAT = """
+    insert into neuronetz.processes (id, host) values (%s, %s)
+    on conflict (id) do update set beat_at = neuronetz.ledger_now()
+"""
+_GOODBYE = """
+    delete from neuronetz.processes p
+    where p.id = %s and not exists (select from neuronetz.holds h where h.process_id = p.id and h.state = 'open')
+"""
+
+
+class _Notice(msgspec.Struct):
+    tenant: str
+    key: str | None
+    generation: int
+    what: What
+
+
+@attrs.frozen(kw_only=True)
+class WatchSettings:
+    """How often."""
+
+    reread_every_s: float = 5.0
+    beat_every_s: float = 10.0
+    reap_every_s: float = 10.0
+    stale_after_s: float = 60.0
+    """A process that has not beaten for so long is dead, and its holds are charged in full."""
+    partitions_every_s: float = 86_400.0
+
+
+@attrs.define
+class _Job:
+    every_s: float
+    run: Callable[[psycopg.AsyncConnection], Awaitable[None]]
+    due_s: float = 0.0
+
+
+class Watch:
+    """The watch of one gateway process: `run()` it until it is cancelled."""
+
+    def __init__(
+        self,
+        address: DatabaseAddress,
+        process_id: UUID,
+        on_change: OnChange,
+        settings: WatchSettings | None = None,
+    ) -> None:
+        self._address = address
+        self._process_id = process_id
+        self._on_change = on_change
+        self._settings = settings or WatchSettings()
+        self._seen_until: datetime | None = None
+        self._told: dict[str, int] = {}
+        self._notices: list[psycopg.Notify] = []
+
+    async def run(self) -> None:
+        """Watches until cancelled; then takes its leave, unless it still holds something."""
+        attempt = 0
+        while True:
+            try:
+                async with asyncio.timeout(_OPEN_TIMEOUT_S):
+                    connection = await self._open()
+                async with connection:
+                    attempt = 0
+                    await self._watch(connection)
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                attempt += 1
+                if attempt == 1:
+                    log.warning("watch connection: %s: %s", type(error).__name__, error)
+                await asyncio.sleep(min(0.1 * 2.0 ** min(attempt, 10), _LONGEST_PAUSE_S))
+
+    async def _open(self) -> psycopg.AsyncConnection:
+        parameters = self._address.parameters(
+            name=f"neuronetz-watch {self._process_id.hex}",
+            settings={"statement_timeout": "10000", "lock_timeout": "5000"},
+        )
+        connection = await psycopg.AsyncConnection.connect(autocommit=True, **parameters)
+        connection.add_notify_handler(self._notices.append)
+        return connection
+
+    async def _watch(self, connection: psycopg.AsyncConnection) -> None:
+        loop = asyncio.get_running_loop()
+        settings = self._settings
+        jobs = [
+            _Job(settings.beat_every_s, self._beat),
+            _Job(settings.reread_every_s, self._reread),
+            _Job(settings.reap_every_s, self._reap),
+            _Job(settings.partitions_every_s, self._make_partitions),
+        ]
+        try:
+            await connection.execute(f"listen {CHANNEL}")
+            while True:
+                for job in jobs:
+                    if loop.time() >= job.due_s:
+                        await job.run(connection)
+                        job.due_s = loop.time() + job.every_s
+                await self._tell_notices()
+                patience_s = max(0.0, min(job.due_s for job in jobs) - loop.time())
+                async for _ in connection.notifies(timeout=patience_s, stop_after=1):
+                    pass
+                await self._tell_notices()
+        except asyncio.CancelledError:
+            await self._take_leave(connection)
+            raise
+
+    async def _take_leave(self, connection: psycopg.AsyncConnection) -> None:
+        """On a connection of its own: the cancelled one may be in the middle of something."""
+        await connection.close()
+        try:
+            async with asyncio.timeout(1.0):
+                parameters = self._address.parameters(name=f"neuronetz-watch {self._process_id.hex}")
+                async with await psycopg.AsyncConnection.connect(autocommit=True, **parameters) as last:
+                    await last.execute(_GOODBYE, (self._process_id,))
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            log.warning("watch connection, while leaving: %s", type(error).__name__)
+
+    # ---- changes ----
+
+    async def _tell_notices(self) -> None:
+        notices, self._notices[:] = self._notices[:], []
+        for notify in notices:
+            try:
+                notice = msgspec.json.decode(notify.payload, type=_Notice)
+            except msgspec.DecodeError:
+                log.warning("a notice on %s that is none of ours", CHANNEL)
+                continue
+            await self._tell(notice)
+
+    async def _reread(self, connection: psycopg.AsyncConnection) -> None:
+        row = await (await connection.execute("select neuronetz.ledger_now()")).fetchone()
+        if row is None:
+            raise AssertionError("a select without a table has one row")
+        now: datetime = row[0]
+        since = now - _FIRST_LOOK_BACK if self._seen_until is None else self._seen_until - _OVERLAP
+        rows = await (await connection.execute(_CHANGED, {"since": since})).fetchall()
+        changed = {str(key or tenant) for tenant, key, _, _ in rows}
+        self._told = {scope: generation for scope, generation in self._told.items() if scope in changed}
+        for tenant, key, generation, what in rows:
+            await self._tell(_Notice(str(tenant), None if key is None else str(key), generation, what))
+        self._seen_until = now
+
+    async def _tell(self, notice: _Notice) -> None:
+        scope = notice.key or notice.tenant
+        if notice.generation <= self._told.get(scope, 0):
+            return
+        try:
+            await self._on_change(notice.tenant, notice.key, notice.generation, notice.what)
+        except Exception:  # whoever listens must not stop the watch; not told, it is tried again when re-reading
+            log.exception("a change of %s could not be passed on", scope)
+        else:
+            self._told[scope] = notice.generation
+
+    # ---- upkeep ----
+
+    async def _beat(self, connection: psycopg.AsyncConnection) -> None:
+        await connection.execute(_BEAT, (self._process_id, socket.gethostname()))
+
+    async def _reap(self, connection: psycopg.AsyncConnection) -> None:
+        stale_after = timedelta(seconds=self._settings.stale_after_s)
+        closed = _REAPED_AT_ONCE
+        while closed == _REAPED_AT_ONCE:
+            row = await (
+                await connection.execute("select neuronetz.reap(%s, %s)", (stale_after, _REAPED_AT_ONCE))
+            ).fetchone()
+            closed = 0 if row is None else row[0]
+            if closed:
+                log.warning("reaped %d holds of processes that died", closed)
+        await connection.execute("select neuronetz.forget_the_dead(%s)", (stale_after,))
+
+    async def _make_partitions(self, connection: psycopg.AsyncConnection) -> None:
+        await connection.execute("select neuronetz.make_audit_partitions()")

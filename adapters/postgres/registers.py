@@ -1,0 +1,310 @@
+"""Tenants and keys in PostgreSQL. Every change and its audit row are one transaction.
+
+Generations, notices to the gateways and the time stamps are the work of triggers, so that a change made here and one
+made with psql are the same. A row is locked before it is compared and changed: of two who change it at once, the second
+sees and records what the first made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg.types.json import Jsonb
+
+from adapters.postgres.pool import Connection, Pool
+from adapters.postgres.rows import (
+    KEY_USE,
+    KEYS,
+    KNOWN_KEY,
+    POLICY_COLUMNS,
+    RECORD,
+    TENANTS,
+    WINDOWS,
+    Row,
+    key_of,
+    known_key_of,
+    policy_columns,
+    policy_of,
+    tenant_of,
+    window_use_of,
+)
+from domain.budgets import WindowUse
+from domain.faults import FaultCode
+from domain.limits import Scope
+from domain.policies import Policy, TenantState
+from domain.ports.registers import ApiKey, KeyRegister, KeyUse, KnownKey, Taken, Tenant, TenantRegister, Unknown
+
+_SET_POLICY = ", ".join(f"{column} = %({column})s" for column in POLICY_COLUMNS)
+
+
+class PostgresKeyRegister(KeyRegister):
+    """Finds keys by their public prefix."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def find(self, prefix: str) -> KnownKey | None:
+        """See the port."""
+        async with self._pool.transaction(FaultCode.IDENTITY_UNAVAILABLE) as connection:
+            row = await _one(connection, KNOWN_KEY, {"prefix": prefix})
+        return None if row is None else known_key_of(row)
+
+    async def rehash(self, key_id: str, secret_hash: str) -> None:
+        """See the port."""
+        async with self._pool.transaction(FaultCode.IDENTITY_UNAVAILABLE) as connection:
+            await connection.execute(
+                "update neuronetz.api_keys set secret_hash = %s where id = %s", (secret_hash, UUID(key_id))
+            )
+
+
+class PostgresTenantRegister(TenantRegister):
+    """Reads and changes tenants and keys."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def add_tenant(self, name: str, *, actor: str) -> Tenant:
+        """See the port."""
+        async with self._changes(actor, f"There is a tenant `{name}` already.") as change:
+            await change.run("insert into neuronetz.tenants (name) values (%(name)s)", name=name)
+            tenant = await change.tenant(name)
+            await change.record("add_tenant", tenant, None, None, {"name": name})
+            return tenant
+
+    async def tenants(self) -> Sequence[Tenant]:
+        """See the port."""
+        async with self._reads() as read:
+            return [tenant_of(row) for row in await read.rows(f"{TENANTS} order by t.name")]
+
+    async def tenant(self, name: str) -> Tenant:
+        """See the port."""
+        async with self._reads() as read:
+            return await read.tenant(name)
+
+    async def set_tenant_state(self, name: str, state: TenantState, *, actor: str) -> Tenant:
+        """See the port."""
+        async with self._changes(actor) as change:
+            before = await change.tenant(name, lock=True)
+            if before.state is state:
+                return before
+            await change.run(
+                "update neuronetz.tenants set state = %(state)s where name = %(name)s", state=state, name=name
+            )
+            after = await change.tenant(name)
+            await change.record("set_tenant_state", after, None, {"state": before.state}, {"state": state})
+            return after
+
+    async def set_tenant_policy(self, name: str, policy: Policy, *, actor: str) -> Tenant:
+        """See the port."""
+        async with self._changes(actor) as change:
+            before = await change.tenant(name, lock=True)
+            if before.policy == policy:
+                return before
+            await change.run(
+                f"update neuronetz.tenants set {_SET_POLICY} where name = %(name)s",  # noqa: S608 - column names of ours
+                name=name,
+                **policy_columns(policy),
+            )
+            after = await change.tenant(name)
+            await change.record(
+                "set_tenant_policy", after, None, policy_columns(before.policy), policy_columns(after.policy)
+            )
+            return after
+
+    async def add_key(
+        self,
+        tenant_name: str,
+        *,
+        name: str,
+        prefix: str,
+        secret_hash: str,
+        expires_at: datetime | None,
+        actor: str,
+    ) -> ApiKey:
+        """See the port."""
+        taken = f"Tenant `{tenant_name}` has a live key `{name}` already, or the prefix {prefix} is taken."
+        async with self._changes(actor, taken) as change:
+            tenant = await change.tenant(tenant_name)
+            await change.run(
+                "insert into neuronetz.api_keys (tenant_id, name, prefix, secret_hash, expires_at)"
+                " values (%(tenant_id)s, %(name)s, %(prefix)s, %(secret_hash)s, %(expires_at)s)",
+                tenant_id=UUID(tenant.id),
+                name=name,
+                prefix=prefix,
+                secret_hash=secret_hash,
+                expires_at=expires_at,
+            )
+            key = await change.key(prefix)
+            await change.record("add_key", tenant, key, None, {"name": name, "expires_at": expires_at})
+            return key
+
+    async def keys(self, tenant_name: str) -> Sequence[ApiKey]:
+        """See the port."""
+        async with self._reads() as read:
+            tenant = await read.tenant(tenant_name)
+            rows = await read.rows(
+                f"{KEYS} where k.tenant_id = %(tenant_id)s order by k.created_at, k.prefix", tenant_id=UUID(tenant.id)
+            )
+            return [key_of(row) for row in rows]
+
+    async def key(self, prefix: str) -> ApiKey:
+        """See the port."""
+        async with self._reads() as read:
+            return await read.key(prefix)
+
+    async def set_key_policy(self, prefix: str, policy: Policy, *, actor: str) -> ApiKey:
+        """See the port."""
+        async with self._changes(actor) as change:
+            before = await change.key(prefix, lock=True)
+            if before.policy == policy:
+                return before
+            await change.run(
+                f"update neuronetz.api_keys set {_SET_POLICY} where prefix = %(prefix)s",  # noqa: S608 - column names of ours
+                prefix=prefix,
+                **policy_columns(policy),
+            )
+            after = await change.key(prefix)
+            await change.record(
+                "set_key_policy", None, after, policy_columns(before.policy), policy_columns(after.policy)
+            )
+            return after
+
+    async def revoke_key(self, prefix: str, *, actor: str) -> ApiKey:
+        """See the port."""
+        async with self._changes(actor) as change:
+            before = await change.key(prefix, lock=True)
+            return before if before.revoked_at else await change.revoke(before)
+
+    async def replace_key(self, prefix: str, *, new_prefix: str, secret_hash: str, actor: str) -> ApiKey:
+        """See the port. The new key shares the old one's `budget_id` and with it the windows, so calls in flight under
+        the old key settle where the new one is counted.
+        """
+        async with self._changes(actor, f"The prefix {new_prefix} is taken.") as change:
+            before = await change.key(prefix, lock=True)
+            if before.revoked_at:
+                raise Unknown(f"The key {prefix} is revoked: only a live key can be replaced.")
+            await change.revoke(before)
+            copied = f"tenant_id, name, expires_at, budget_id, {', '.join(POLICY_COLUMNS)}"
+            await change.run(
+                f"insert into neuronetz.api_keys (prefix, secret_hash, {copied})"  # noqa: S608 - column names of ours
+                f" select %(new_prefix)s, %(secret_hash)s, {copied} from neuronetz.api_keys where prefix = %(prefix)s",
+                new_prefix=new_prefix,
+                secret_hash=secret_hash,
+                prefix=prefix,
+            )
+            after = await change.key(new_prefix)
+            await change.record("replace_key", None, after, {"prefix": prefix}, {"prefix": new_prefix})
+            return after
+
+    async def window_use(self, tenant_name: str, *, key_prefix: str | None = None) -> Sequence[WindowUse]:
+        """See the port."""
+        async with self._reads() as read:
+            tenant = await read.tenant(tenant_name)
+            if key_prefix is None:
+                scope, scope_id, policy = Scope.TENANT, UUID(tenant.id), tenant.policy
+            else:
+                row = await read.key_row(key_prefix, "")
+                if str(row["tenant_id"]) != tenant.id:
+                    raise _no_such_key(key_prefix)
+                scope, scope_id, policy = Scope.KEY, row["budget_id"], policy_of(row)
+            rows = await read.rows(WINDOWS, tenant_id=UUID(tenant.id), scope_id=scope_id)
+            return [window_use_of(row, scope=scope, policy=policy, now=row["now"]) for row in rows]
+
+    async def key_use(self, tenant_name: str, *, since: datetime) -> Sequence[KeyUse]:
+        """See the port."""
+        async with self._reads() as read:
+            tenant = await read.tenant(tenant_name)
+            rows = await read.rows(KEY_USE, tenant_id=UUID(tenant.id), since=since)
+            return [
+                KeyUse(
+                    key_prefix=row["prefix"],
+                    key_name=row["name"],
+                    requests=row["requests"],
+                    prompt_tokens=row["prompt_tokens"],
+                    output_tokens=row["output_tokens"],
+                    refused=row["refused"],
+                )
+                for row in rows
+            ]
+
+    @asynccontextmanager
+    async def _reads(self) -> AsyncIterator[_Transaction]:
+        async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE) as connection:
+            yield _Transaction(connection, "")
+
+    @asynccontextmanager
+    async def _changes(self, actor: str, taken: str = "The name is taken.") -> AsyncIterator[_Transaction]:
+        try:
+            async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE) as connection:
+                yield _Transaction(connection, actor)
+        except psycopg.errors.UniqueViolation as error:
+            raise Taken(taken) from error
+
+
+class _Transaction:
+    """The steps that changes are made of."""
+
+    def __init__(self, connection: Connection, actor: str) -> None:
+        self._connection = connection
+        self._actor = actor
+
+    async def run(self, statement: str, **values: Any) -> None:
+        await self._connection.execute(statement, values)
+
+    async def rows(self, query: str, **values: Any) -> list[Row]:
+        cursor = await self._connection.execute(query, values)
+        return await cursor.fetchall()
+
+    async def tenant(self, name: str, *, lock: bool = False) -> Tenant:
+        query = f"{TENANTS} where t.name = %(name)s {'for update of t' if lock else ''}"
+        row = await _one(self._connection, query, {"name": name})
+        if row is None:
+            raise Unknown(f"There is no tenant `{name}`.")
+        return tenant_of(row)
+
+    async def key_row(self, prefix: str, lock: str) -> Row:
+        row = await _one(self._connection, f"{KEYS} where k.prefix = %(prefix)s {lock}", {"prefix": prefix})
+        if row is None:
+            raise _no_such_key(prefix)
+        return row
+
+    async def key(self, prefix: str, *, lock: bool = False) -> ApiKey:
+        return key_of(await self.key_row(prefix, "for update of k" if lock else ""))
+
+    async def revoke(self, before: ApiKey) -> ApiKey:
+        await self.run(
+            "update neuronetz.api_keys set revoked_at = neuronetz.ledger_now() where prefix = %(prefix)s",
+            prefix=before.prefix,
+        )
+        after = await self.key(before.prefix)
+        await self.record("revoke_key", None, after, {"revoked_at": None}, {"revoked_at": after.revoked_at})
+        return after
+
+    async def record(
+        self, change: str, tenant: Tenant | None, key: ApiKey | None, before: Row | None, after: Row
+    ) -> None:
+        owner = tenant.id if tenant is not None else key.tenant_id if key is not None else None
+        detail = {"change": change, "before": before, "after": after}
+        await self.run(
+            RECORD,
+            tenant_id=owner,
+            key_id=None if key is None else key.id,
+            key_prefix=None if key is None else key.prefix,
+            actor=self._actor,
+            detail=Jsonb(detail, dumps=msgspec.json.encode),
+        )
+
+
+async def _one(connection: Connection, query: str, values: Row) -> Row | None:
+    cursor = await connection.execute(query, values)
+    return await cursor.fetchone()
+
+
+def _no_such_key(prefix: str) -> Unknown:
+    return Unknown(f"There is no key {prefix}.")

@@ -1,0 +1,87 @@
+"""Commands that run something: the gateway, the migrations, the whole on one machine, a simulated backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from entrypoints.cli.printing import examples, note, say
+from entrypoints.cli.problems import Failure
+from entrypoints.cli.session import Session
+
+_PORT = click.IntRange(1, 65535)
+
+
+@click.command("serve", epilog=examples("neuronetz-gateway serve --host 127.0.0.1 --port 8080"))
+@click.option("--host", metavar="H", help="Address to listen on.  [default: HOST]")
+@click.option("--port", type=_PORT, help="TCP port to listen on.  [default: PORT]")
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Gateway processes.")
+@click.pass_obj
+def serve(session: Session, *, host: str | None, port: int | None, processes: int) -> None:
+    """Migrate the database and serve."""
+    if processes > 1:
+        raise click.UsageError(
+            "This version serves with one process: leave --processes out, and start one gateway per machine or port. "
+            "They share their limits and budgets through Redis and PostgreSQL."
+        )
+    settings = session.settings
+    settings.need("DATABASE_URL", "REDIS_URL", "KEY_PEPPER", "OLLAMA_BACKENDS")
+    from adapters.postgres.migrating import CannotMigrate  # noqa: PLC0415  as below
+    from entrypoints import launch  # noqa: PLC0415  the server is not loaded for the sake of other commands
+
+    try:
+        launch.serve(settings, host or settings.host, port or settings.port, processes)
+    except (launch.PortTaken, CannotMigrate) as error:
+        raise Failure(str(error)) from error
+
+
+@click.command("migrate")
+@click.pass_obj
+def migrate(session: Session) -> None:
+    """Bring the database to the newest schema. `serve` does so too."""
+    database_url = session.settings.need_database_url()
+    from adapters.postgres import migrating  # noqa: PLC0415  Alembic is not loaded for the sake of other commands
+
+    try:
+        applied = migrating.upgrade(database_url.unwrap())
+    except migrating.CannotMigrate as error:
+        raise Failure(str(error)) from error
+    say(f"Migrated: {', '.join(applied)}." if applied else "The database has the newest schema already.")
+
+
+@click.command("quickstart")
+@click.option("--once", is_flag=True, help="Show one answer and end.")
+@click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), metavar="D", help="Where to keep state.")
+@click.option("--run-as", metavar="U", help="Account that the stores run as, when started by root.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="H", help="Address to listen on.")
+@click.option("--port", type=_PORT, default=8080, show_default=True, help="TCP port to listen on.")
+@click.pass_obj
+def quickstart(
+    session: Session, *, once: bool, state_dir: Path | None, run_as: str | None, host: str, port: int
+) -> None:
+    """Run everything on this machine: real stores, a first tenant and key, and one real answer.
+
+    The stores come with the package. Other commands on this machine find them as long as this runs. With another
+    --state-dir, name its file to them: neuronetz-gateway --env-file D/gateway.env list-tenants
+    """
+    from adapters.postgres.migrating import CannotMigrate  # noqa: PLC0415  as below
+    from entrypoints import launch  # noqa: PLC0415  as below
+    from entrypoints import quickstart as whole  # noqa: PLC0415  loads the server and the stores' supervisor
+
+    wishes = whole.Wishes(once=once, state_dir=state_dir, run_as=run_as, host=host, port=port)
+    try:
+        whole.quickstart(session.settings_without_quickstart, wishes)
+    except (launch.PortTaken, CannotMigrate, whole.NoAnswer) as error:
+        raise Failure(str(error)) from error
+
+
+@click.command("simulate", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def simulate(ctx: click.Context, *, arguments: tuple[str, ...]) -> None:
+    """Run a simulated Ollama, for trying the gateway without a model. Takes --host, --port and more: see --help."""
+    from entrypoints.simulator.serving import main as run  # noqa: PLC0415  a program of its own
+
+    note("This is a simulated backend: it has no model.")
+    ctx.exit(run(list(arguments)))

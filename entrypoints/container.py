@@ -1,0 +1,291 @@
+"""The composition root: which adapter stands behind which port, said once.
+
+Every provider carries the port it provides, so that a wrong adapter is a type error; arguments between providers are
+not checked by the library, so a test resolves every provider. Nothing connects before `open_gateway`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID, uuid4
+
+import attrs
+from dependency_injector import containers, providers
+
+from adapters.ollama.model_backend import OllamaBackend
+from adapters.postgres.address import DatabaseAddress
+from adapters.postgres.budget_ledger import PostgresBudgetLedger
+from adapters.postgres.lane import Lane as LedgerLane
+from adapters.postgres.lane import LaneSettings
+from adapters.postgres.pool import Pool
+from adapters.postgres.process_watch import Watch, WatchSettings
+from adapters.postgres.registers import PostgresKeyRegister
+from adapters.postgres.usage_journal import PostgresUsageJournal
+from adapters.redis.key_cache import RedisKeyCache
+from adapters.redis.lane import Lane as LimitLane
+from adapters.redis.limit_store import RedisLimitStore
+from adapters.redis.scripts import Scripts, read_scripts
+from adapters.system.clock import SystemClock
+from adapters.system.entropy import SystemEntropy
+from adapters.system.passwords import Argon2Passwords
+from application.backends import Backends
+from application.live_calls import Cut, Deadlines, LiveCalls
+from application.look_up import LookUp
+from application.pipeline import Pipeline
+from application.readiness import Readiness
+from application.rooms.admit import Admit
+from application.rooms.identify import Identify
+from application.turns import FirstComeTurns, Turns
+from application.upkeep import Upkeep
+from domain.bounds import OutputCaps
+from domain.faults import Fault, FaultCode
+from domain.ports.budget_ledger import BudgetLedger
+from domain.ports.key_cache import KeyCache
+from domain.ports.limit_store import LimitStore
+from domain.ports.model_backend import ModelBackend
+from domain.ports.registers import KeyRegister
+from domain.ports.surroundings import Clock, Entropy, PasswordHash
+from domain.ports.usage_journal import UsageJournal
+from domain.settlement import Outcome
+from entrypoints.http.door import Door
+from entrypoints.http.incoming import Intake
+from entrypoints.settings import Settings
+
+_LAST_SETTLEMENTS_S = 5.0
+_SHUT_DOWN = Cut(Outcome.SHUT_DOWN, Fault(FaultCode.SHUTTING_DOWN, "The gateway is shutting down."))
+
+
+def _database(settings: Settings) -> DatabaseAddress:
+    return DatabaseAddress.read(settings.need_database_url().unwrap())
+
+
+def _ledger_lane(settings: Settings, address: DatabaseAddress, process_id: UUID) -> LedgerLane:
+    return LedgerLane(address, process_id, LaneSettings(patience_s=settings.ledger_timeout_s))
+
+
+def _limit_lane(settings: Settings, scripts: Scripts) -> LimitLane:
+    url = settings.need_redis_url().unwrap()
+    return LimitLane(url, scripts, budget_s=settings.limiter_timeout_ms / 1000)
+
+
+def _backends(settings: Settings) -> Sequence[ModelBackend]:
+    keep_alive = settings.ollama_keep_alive or None
+    return [OllamaBackend(address, keep_alive=keep_alive) for address in settings.addresses]
+
+
+def _turns(settings: Settings, backends: Sequence[ModelBackend]) -> Turns:
+    most = {backend.name: backend.most_in_flight for backend in backends}
+    return FirstComeTurns(most, depth=settings.queue_depth * len(most), wait_s=settings.queue_wait_s)
+
+
+def _deadlines(settings: Settings) -> Deadlines:
+    return Deadlines(
+        first_byte_s=settings.first_byte_timeout_s,
+        next_byte_s=settings.idle_timeout_s,
+        reader_s=settings.send_timeout_s,
+        whole_call_s=settings.call_timeout_s,
+    )
+
+
+def _caps(settings: Settings) -> OutputCaps:
+    return OutputCaps(
+        default=settings.default_output_tokens,
+        most=settings.max_output_tokens,
+        unknown_context=settings.unknown_context_tokens,
+    )
+
+
+def _intake(settings: Settings) -> Intake:
+    return Intake(settings.max_body_bytes, settings.body_timeout_s, settings.trusted_proxies)
+
+
+def _key_cache(lane: LimitLane, clock: Clock, settings: Settings) -> KeyCache:
+    return RedisKeyCache(lane, peppers=settings.need_peppers(), clock=clock)
+
+
+def _identify(
+    settings: Settings, register: KeyRegister, cache: KeyCache, passwords: PasswordHash, clock: Clock
+) -> Identify:
+    return Identify(
+        register=register,
+        cache=cache,
+        passwords=passwords,
+        clock=clock,
+        peppers=settings.need_peppers(),
+        remember_s=settings.key_cache_s,
+    )
+
+
+def _upkeep(
+    settings: Settings, live_calls: LiveCalls, limits: LimitStore, backends: Backends, identify: Identify
+) -> Upkeep:
+    return Upkeep(
+        live_calls=live_calls,
+        limits=limits,
+        backends=backends,
+        identify=identify,
+        slot_lease_s=settings.slot_lease_s,
+        poll_interval_s=settings.poll_interval_s,
+    )
+
+
+def _journal(pool: Pool, clock: Clock) -> PostgresUsageJournal:
+    return PostgresUsageJournal(pool, clock_s=clock.monotonic_s)
+
+
+def _watch(settings: Settings, address: DatabaseAddress, process_id: UUID, upkeep: Upkeep) -> Watch:
+    how_often = WatchSettings(
+        beat_every_s=settings.process_beat_s,
+        reap_every_s=settings.process_beat_s,
+        stale_after_s=settings.process_dead_after_s,
+    )
+    return Watch(address, process_id, upkeep.taken_in, how_often)
+
+
+class Parts(containers.DeclarativeContainer):
+    """Every part of one gateway process, each made once."""
+
+    settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
+
+    clock: providers.Provider[Clock] = providers.Singleton(SystemClock)
+    entropy: providers.Provider[Entropy] = providers.Singleton(SystemEntropy)
+    passwords: providers.Provider[Argon2Passwords] = providers.Singleton(Argon2Passwords)
+
+    process_id: providers.Provider[UUID] = providers.Singleton(uuid4)
+    database: providers.Provider[DatabaseAddress] = providers.Singleton(_database, settings)
+    pool: providers.Provider[Pool] = providers.Singleton(Pool, database)
+    ledger_lane: providers.Provider[LedgerLane] = providers.Singleton(_ledger_lane, settings, database, process_id)
+    ledger: providers.Provider[BudgetLedger] = providers.Singleton(PostgresBudgetLedger, ledger_lane, pool)
+    register: providers.Provider[KeyRegister] = providers.Singleton(PostgresKeyRegister, pool)
+    journal: providers.Provider[PostgresUsageJournal] = providers.Singleton(_journal, pool, clock)
+
+    scripts: providers.Provider[Scripts] = providers.Singleton(read_scripts)
+    limit_lane: providers.Provider[LimitLane] = providers.Singleton(_limit_lane, settings, scripts)
+    limits: providers.Provider[LimitStore] = providers.Singleton(RedisLimitStore, limit_lane, scripts)
+    key_cache: providers.Provider[KeyCache] = providers.Singleton(_key_cache, limit_lane, clock, settings)
+
+    model_backends: providers.Provider[Sequence[ModelBackend]] = providers.Singleton(_backends, settings)
+    backends: providers.Provider[Backends] = providers.Singleton(Backends, model_backends)
+    turns: providers.Provider[Turns] = providers.Singleton(_turns, settings, model_backends)
+
+    live_calls: providers.Provider[LiveCalls] = providers.Singleton(
+        LiveCalls, clock, providers.Singleton(_deadlines, settings)
+    )
+    identify: providers.Provider[Identify] = providers.Singleton(
+        _identify, settings, register, key_cache, passwords, clock
+    )
+    admit: providers.Provider[Admit] = providers.Singleton(Admit, limits=limits, ledger=ledger)
+    pipeline: providers.Provider[Pipeline] = providers.Singleton(
+        Pipeline,
+        identify=identify,
+        admit=admit,
+        limits=limits,
+        ledger=ledger,
+        journal=journal,
+        backends=backends,
+        turns=turns,
+        live_calls=live_calls,
+        clock=clock,
+        caps=providers.Singleton(_caps, settings),
+    )
+    look_up: providers.Provider[LookUp] = providers.Singleton(
+        LookUp, identify=identify, admit=admit, journal=journal, backends=backends
+    )
+    readiness: providers.Provider[Readiness] = providers.Singleton(
+        Readiness, ledger=ledger, limits=limits, journal=journal, backends=backends
+    )
+    upkeep: providers.Provider[Upkeep] = providers.Singleton(_upkeep, settings, live_calls, limits, backends, identify)
+    watch: providers.Provider[Watch] = providers.Singleton(_watch, settings, database, process_id, upkeep)
+    door: providers.Provider[Door] = providers.Singleton(
+        Door,
+        pipeline=pipeline,
+        look_up=look_up,
+        readiness=readiness,
+        journal=journal,
+        entropy=entropy,
+        intake=providers.Singleton(_intake, settings),
+    )
+
+
+@attrs.define(kw_only=True)
+class Gateway:
+    """One gateway process, put together and connected."""
+
+    door: Door
+    live_calls: LiveCalls
+    readiness: Readiness
+    backends: Backends
+    ledger: BudgetLedger
+    journal: UsageJournal
+    drain_timeout_s: float
+    _drained: asyncio.Task[None] | None = None
+
+    async def first_survey(self) -> None:
+        """Looks at the backends once, so that the first request already finds its model."""
+        await self.backends.survey_all()
+
+    async def drain(self) -> None:
+        """Lets running calls end, cuts those that do not in time, and settles everything. Once."""
+        if self._drained is None:
+            self._drained = asyncio.create_task(self._drain())
+        await asyncio.shield(self._drained)
+
+    async def _drain(self) -> None:
+        self.readiness.stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.drain_timeout_s):
+                await self.live_calls.drained()
+        self.live_calls.cut_all(_SHUT_DOWN)
+        await self.live_calls.drained()
+        await self.ledger.drain(_LAST_SETTLEMENTS_S)
+        await self.journal.drain(_LAST_SETTLEMENTS_S)
+
+
+@contextlib.asynccontextmanager
+async def open_gateway(settings: Settings, parts: Parts | None = None) -> AsyncIterator[Gateway]:
+    """Connects the parts of one process, keeps its loops going, and lets everything go in reverse.
+
+    Args:
+        settings: the operator's.
+        parts: others than the ordinary ones, for tests.
+    """
+    parts = parts or Parts(settings=providers.Object(settings))
+    async with contextlib.AsyncExitStack() as stack:
+        await _open_stores(parts, stack)
+        loops = [asyncio.create_task(parts.upkeep().run()), asyncio.create_task(parts.watch().run())]
+        stack.push_async_callback(_cancel, loops)
+        gateway = Gateway(
+            door=parts.door(),
+            live_calls=parts.live_calls(),
+            readiness=parts.readiness(),
+            backends=parts.backends(),
+            ledger=parts.ledger(),
+            journal=parts.journal(),
+            drain_timeout_s=settings.drain_timeout_s,
+        )
+        stack.push_async_callback(gateway.drain)
+        yield gateway
+
+
+async def _open_stores(parts: Parts, stack: contextlib.AsyncExitStack) -> None:
+    pool, ledger_lane, limit_lane = parts.pool(), parts.ledger_lane(), parts.limit_lane()
+    await pool.open()
+    stack.push_async_callback(pool.close)
+    await ledger_lane.start()
+    stack.push_async_callback(ledger_lane.stop)
+    await limit_lane.start()
+    stack.push_async_callback(limit_lane.aclose)
+    journal = parts.journal()
+    await journal.start()
+    stack.push_async_callback(journal.stop)
+    for backend in parts.model_backends():
+        stack.push_async_callback(backend.aclose)
+    stack.push_async_callback(parts.passwords().aclose)
+
+
+async def _cancel(loops: Sequence[asyncio.Task[None]]) -> None:
+    for loop in loops:
+        loop.cancel()
+    await asyncio.gather(*loops, return_exceptions=True)

@@ -1,0 +1,91 @@
+"""A command line whose register is in memory, and which reads no file of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+from click.testing import CliRunner, Result
+
+from adapters.ollama.address import BackendAddress
+from domain.faults import BackendUnreachable, FaultCode, StoreUnavailable
+from domain.models import Model, canonical
+from domain.ports.model_backend import Survey
+from entrypoints.cli.root import cli
+from entrypoints.cli.session import Session
+from entrypoints.cli.wiring import OperatorTools
+from entrypoints.settings import Settings
+from tests.entrypoints.cli.stub_register import StubRegister
+from tests.fakes.surroundings import FakeClock, FakeEntropy, FakePasswords
+
+PEPPER = "pepper-of-the-tests-0123456789abcdef"
+
+
+class Announcements:
+    """What was announced; or nothing, when Redis is away."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, tuple[tuple[str, int], ...]]] = []
+        self.away = False
+
+    async def announce(self, tenant_id: str, generations: Sequence[tuple[str, int]]) -> None:
+        if self.away:
+            raise StoreUnavailable(FaultCode.LIMITER_UNAVAILABLE, "The rate limiter cannot be reached.")
+        self.made.append((tenant_id, tuple(generations)))
+
+
+@attrs.define
+class Desk:
+    """A terminal with everything around it in memory."""
+
+    register: StubRegister = attrs.field(factory=StubRegister)
+    announcements: Announcements = attrs.field(factory=Announcements)
+    clock: FakeClock = attrs.field(factory=FakeClock)
+    environ: dict[str, str] = attrs.field(
+        factory=lambda: {"DATABASE_URL": "postgresql://u:dbpassword@db/x", "KEY_PEPPER": PEPPER}
+    )
+    probed: list[BackendAddress] = attrs.field(factory=list)
+    down: bool = False
+    store_fault: StoreUnavailable | None = None
+    trouble: str | None = None
+
+    def __call__(self, *arguments: str, typed: str | None = None) -> Result:
+        session = Session(
+            environ=self.environ, open_tools=self._tools, probe=self._probe, database_trouble=lambda _: self.trouble
+        )
+        return CliRunner().invoke(cli, arguments, obj=session, input=typed)
+
+    @asynccontextmanager
+    async def _tools(self, settings: Settings) -> AsyncIterator[OperatorTools]:
+        settings.need_database_url()
+        if self.store_fault is not None:
+            raise self.store_fault
+        yield OperatorTools(
+            tenants=self.register,
+            announcer=self.announcements,
+            passwords=FakePasswords(),
+            entropy=FakeEntropy(str(len(self.register.by_prefix))),
+            clock=self.clock,
+        )
+
+    async def _probe(self, address: BackendAddress) -> Survey:
+        self.probed.append(address)
+        if self.down:
+            raise BackendUnreachable
+        return Survey(version="0.33.1", models=[Model(name="Llama3.2", canonical=canonical("llama3.2"))])
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.chdir(tmp_path)
+    return Desk()
+
+
+@pytest.fixture
+def acme(desk: Desk) -> Desk:
+    """A desk with the tenant acme and no trace of making it."""
+    assert desk("create-tenant", "--name", "acme").exit_code == 0
+    return desk
