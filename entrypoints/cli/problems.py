@@ -65,7 +65,7 @@ def _store(error: StoreUnavailable, session: Session) -> str:
     if error.code is FaultCode.LIMITER_UNAVAILABLE:
         return f"{error.sentence} Check REDIS_URL, and that Redis runs."
     trouble = session.database_trouble(session.settings)
-    why = f"{error.sentence} {trouble}" if trouble else error.sentence
+    why = f"{error.sentence} {_as_sentence(trouble)}" if trouble else error.sentence
     if trouble and "neuronetz-gateway" in trouble:
         return why
     if session.quickstart_file is not None:

@@ -15,6 +15,7 @@ from domain.policies import TenantState
 from domain.ports.registers import ApiKey, Tenant
 from entrypoints.cli.key_tables import print_keys
 from entrypoints.cli.printing import (
+    Cell,
     Column,
     emit_json,
     examples,

@@ -31,6 +31,7 @@ from domain.ports.model_backend import Answer, Survey, UpstreamCall
 from domain.ports.registers import ApiKey, KnownKey, Tenant
 from domain.ports.usage_journal import Note
 from domain.refusals import Refusal
+from domain.settlement import Outcome
 from domain.tally import Piece
 from tests.fakes.budget_ledger import MemoryBudgetLedger
 from tests.fakes.key_cache import MemoryKeyCache
@@ -123,6 +124,7 @@ class Release:
     key_id: str
     admission_id: str
     refund_tokens: int
+    refund_call: bool
 
 
 class RiggedLimits(MemoryLimitStore):
@@ -148,9 +150,11 @@ class RiggedLimits(MemoryLimitStore):
         await self.answering.go_through()
         return verdict
 
-    def release(self, tenant_id: str, key_id: str, request_id: str, refund_tokens: int) -> None:
-        self.releases.append(Release(tenant_id, key_id, request_id, refund_tokens))
-        super().release(tenant_id, key_id, request_id, refund_tokens)
+    def release(
+        self, tenant_id: str, key_id: str, request_id: str, refund_tokens: int, *, refund_call: bool = False
+    ) -> None:
+        self.releases.append(Release(tenant_id, key_id, request_id, refund_tokens, refund_call))
+        super().release(tenant_id, key_id, request_id, refund_tokens, refund_call=refund_call)
 
     async def restore(self, tenant_id: str, facts: TenantFacts) -> None:
         await asyncio.sleep(0)
@@ -569,6 +573,7 @@ class Rig:
         assert (settlement.outcome, settlement.code, settlement.charge.tokens) == (outcome, code, tokens)
         assert (settlement.status, settlement.bytes_out) == (served.reply.status, served.reply.bytes_out)
         assert [one.refund_tokens for one in self.releases(served)] == [HOLD - tokens]
+        assert self.releases(served)[0].refund_call is (outcome == Outcome.NOT_SENT)
         assert bool([note for note in self.journal.notes if note.request_id == served.request_id]) is noted
         assert served.reply.wrongs == []
         self.assert_nothing_is_left()

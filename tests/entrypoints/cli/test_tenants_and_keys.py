@@ -218,7 +218,7 @@ def test_an_unreachable_database_is_one_sentence(acme: Desk) -> None:
 
     assert listed.exit_code == 1
     assert listed.stderr == (
-        "Error: PostgreSQL cannot answer. connection refused. Check DATABASE_URL, and that PostgreSQL runs there.\n"
+        "Error: PostgreSQL cannot answer. Connection refused. Check DATABASE_URL, and that PostgreSQL runs there.\n"
     )
 
 

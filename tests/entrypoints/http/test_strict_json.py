@@ -95,7 +95,7 @@ HOSTILE: dict[str, bytes] = {
     "no exponent": b'{"a":1e}',
     "hexadecimal": b'{"a":0x10}',
     "underscore": b'{"a":1_000}',
-    "Arabic digits": '{"a":١}'.encode(),
+    "Arabic digits": '{"a":\u0661}'.encode(),
     "Python True": b'{"a":True}',
     "same key twice": b'{"model":"a","model":"b"}',
     "same key escaped": b'{"model":"a","\\u006dodel":"b"}',
@@ -126,7 +126,7 @@ def test_a_body_that_could_be_read_in_two_ways_is_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"  \n"])
 def test_an_absent_body_is_told_in_ollamas_words(body: bytes) -> None:
-    with pytest.raises(Refusal, match="^missing request body$"):
+    with pytest.raises(Refusal, match="missing request body"):
         read_object(body)
 
 

@@ -1,0 +1,719 @@
+"""What becomes of each field of a request, in both dialects."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.bounds import SLACK_PER_PIECE, bounds_of
+from domain.calls import Call, Endpoint
+from domain.refusals import Code, Refusal
+from entrypoints.http import native, openai
+from tests.builders import a_model, caps
+
+Read = Callable[[Mapping[str, Any]], Call]
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
+TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": SCHEMA}}
+USER = {"role": "user", "content": "Hi"}
+
+BASES: dict[Endpoint, dict[str, Any]] = {
+    Endpoint.NATIVE_CHAT: {"model": "m", "messages": [USER]},
+    Endpoint.NATIVE_GENERATE: {"model": "m", "prompt": "Hi"},
+    Endpoint.NATIVE_EMBED: {"model": "m", "input": "Hi"},
+    Endpoint.OPENAI_CHAT: {"model": "m", "messages": [USER]},
+    Endpoint.OPENAI_COMPLETIONS: {"model": "m", "prompt": "Hi"},
+    Endpoint.OPENAI_EMBEDDINGS: {"model": "m", "input": "Hi"},
+}
+READS: dict[Endpoint, Read] = {
+    Endpoint.NATIVE_CHAT: native.read_chat,
+    Endpoint.NATIVE_GENERATE: native.read_generate,
+    Endpoint.NATIVE_EMBED: native.read_embed,
+    Endpoint.OPENAI_CHAT: openai.read_chat,
+    Endpoint.OPENAI_COMPLETIONS: openai.read_completions,
+    Endpoint.OPENAI_EMBEDDINGS: openai.read_embeddings,
+}
+EVERY_ENDPOINT = pytest.mark.parametrize("endpoint", list(Endpoint), ids=lambda endpoint: endpoint.value)
+DROPPED = object()
+
+
+def read(endpoint: Endpoint, **more: Any) -> Call:
+    return READS[endpoint](BASES[endpoint] | more)
+
+
+def refusal(endpoint: Endpoint, **more: Any) -> Refusal:
+    with pytest.raises(Refusal) as met:
+        read(endpoint, **more)
+    return met.value
+
+
+# -- the fate of every field that Ollama reads ----------------------------------------------------------------------
+# Field -> (a value, what of it goes upstream). `model`, `stream` and the output cap are rewritten and so never kept.
+Fates = Mapping[str, tuple[Any, Any]]
+NATIVE_SHARED: Fates = {
+    "model": ("m", DROPPED),
+    "stream": (True, DROPPED),
+    "options": ({"top_k": 5, "num_predict": 9, "num_ctx": 99}, {"top_k": 5}),
+    "format": ("json", "json"),
+    "think": ("high", "high"),
+    "truncate": (False, False),
+    "logprobs": (True, True),
+    "top_logprobs": (20, 20),
+    "keep_alive": ("10m", DROPPED),
+    "shift": (False, DROPPED),
+    "_debug_render_only": (True, DROPPED),
+}
+OPENAI_SHARED: Fates = {
+    "model": ("m", DROPPED),
+    "stream": (True, DROPPED),
+    "stream_options": ({"include_usage": True}, DROPPED),
+    "max_tokens": (5, DROPPED),
+    "max_completion_tokens": (5, DROPPED),
+    "seed": (7, 7),
+    "stop": ("end", ["end"]),
+    "temperature": (0.5, 0.5),
+    "top_p": (0.5, 0.5),
+    "frequency_penalty": (0.5, 0.5),
+    "presence_penalty": (0.5, 0.5),
+    "n": (1, DROPPED),
+    "logit_bias": ({"50256": -100}, DROPPED),
+    "user": ("u", DROPPED),
+    "_debug_render_only": (True, DROPPED),
+}
+FATES: dict[Endpoint, Fates] = {
+    Endpoint.NATIVE_CHAT: {**NATIVE_SHARED, "messages": ([USER], [USER]), "tools": ([TOOL], [TOOL])},
+    Endpoint.NATIVE_GENERATE: {
+        **NATIVE_SHARED,
+        "prompt": ("p", "p"),
+        "suffix": ("s", "s"),
+        "system": ("s", "s"),
+        "images": ([PNG], [PNG]),
+        "template": ("{{ .Prompt }}", DROPPED),
+        "raw": (True, DROPPED),
+        "context": ([1, 2, 3], DROPPED),
+    },
+    Endpoint.NATIVE_EMBED: {
+        "model": ("m", DROPPED),
+        "input": (["a", "b"], ["a", "b"]),
+        "truncate": (False, False),
+        "dimensions": (64, 64),
+        "options": ({"num_ctx": 9}, DROPPED),
+        "keep_alive": (0, DROPPED),
+    },
+    Endpoint.OPENAI_CHAT: {
+        **OPENAI_SHARED,
+        "messages": ([USER], [USER]),
+        "tools": ([TOOL], [TOOL]),
+        "response_format": ({"type": "json_object"}, {"type": "json_object"}),
+        "reasoning": ({"effort": "low", "summary": "auto"}, {"effort": "low"}),
+        "reasoning_effort": ("high", "high"),
+        "logprobs": (True, True),
+        "top_logprobs": (3, 3),
+        "tool_choice": ("auto", DROPPED),
+        "parallel_tool_calls": (True, DROPPED),
+        "store": (False, DROPPED),
+        "metadata": ({"a": "b"}, DROPPED),
+        "service_tier": ("auto", DROPPED),
+    },
+    Endpoint.OPENAI_COMPLETIONS: {
+        **OPENAI_SHARED,
+        "prompt": ("p", "p"),
+        "suffix": ("s", "s"),
+        "logprobs": (5, DROPPED),
+        "best_of": (1, DROPPED),
+        "echo": (False, DROPPED),
+    },
+    Endpoint.OPENAI_EMBEDDINGS: {
+        "model": ("m", DROPPED),
+        "input": (["a", "b"], ["a", "b"]),
+        "dimensions": (64, 64),
+        "encoding_format": ("Base64", "base64"),
+        "user": ("u", DROPPED),
+        "options": ({"num_ctx": 9}, DROPPED),
+        "keep_alive": (0, DROPPED),
+    },
+}
+FATE_ROWS = [(endpoint, name) for endpoint, fates in FATES.items() for name in fates]
+
+
+@pytest.mark.parametrize(("endpoint", "name"), FATE_ROWS, ids=lambda value: getattr(value, "value", value))
+def test_the_fate_of_a_field(endpoint: Endpoint, name: str) -> None:
+    value, upstream = FATES[endpoint][name]
+    fields = read(endpoint, **{name: value}).fields
+
+    if upstream is DROPPED:
+        assert name not in fields
+    else:
+        assert fields[name] == upstream
+
+
+@EVERY_ENDPOINT
+def test_all_fields_at_once_have_the_fates_they_have_alone(endpoint: Endpoint) -> None:
+    call = read(endpoint, **{name: value for name, (value, _) in FATES[endpoint].items()})
+
+    assert call.fields == {name: kept for name, (_, kept) in FATES[endpoint].items() if kept is not DROPPED}
+
+
+@EVERY_ENDPOINT
+def test_no_table_has_a_field_without_a_stated_fate(endpoint: Endpoint) -> None:
+    tables = {
+        Endpoint.NATIVE_CHAT: native.CHAT,
+        Endpoint.NATIVE_GENERATE: native.GENERATE,
+        Endpoint.NATIVE_EMBED: native.EMBED,
+        Endpoint.OPENAI_CHAT: openai.CHAT,
+        Endpoint.OPENAI_COMPLETIONS: openai.COMPLETIONS,
+        Endpoint.OPENAI_EMBEDDINGS: openai.EMBEDDINGS,
+    }
+
+    assert tables[endpoint].keys() <= FATES[endpoint].keys()
+
+
+@EVERY_ENDPOINT
+def test_null_means_not_given(endpoint: Endpoint) -> None:
+    nulls = dict.fromkeys(FATES[endpoint].keys() - BASES[endpoint].keys())
+
+    assert read(endpoint, **nulls) == read(endpoint)
+
+
+FORBIDDEN = [
+    "num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict", "low_vram", "numa",
+    "num_predict", "NUM_CTX", "Num_Gpu", "num_\u0441tx", "vocab_only", "use_mlock", "f16_kv", "mirostat", "tfs_z",
+    "keep_alive", "Keep_Alive", "\u212aeep_alive", "shift", "template", "raw", "context", "_debug_render_only",
+    "model", "stream", "max_tokens", "name", "remote_host", "tool_choice", "web_search",
+]  # fmt: skip
+ALLOWED_OPTIONS = {
+    "num_keep", "seed", "temperature", "top_k", "top_p", "min_p", "typical_p", "repeat_last_n", "repeat_penalty",
+    "presence_penalty", "frequency_penalty", "stop",
+}  # fmt: skip
+junk = st.sampled_from([0, -1, 1, True, "x", None, [1], {"a": 1}])
+unknown = st.dictionaries(st.sampled_from(FORBIDDEN), junk, max_size=5)
+
+
+@given(st.sampled_from(list(Endpoint)), unknown, unknown)
+def test_forbidden_options_never_go_upstream(endpoint: Endpoint, top: dict[str, Any], inner: dict[str, Any]) -> None:
+    spoken = BASES[endpoint].keys() | {"stream", "max_tokens"}
+    more = {name: value for name, value in top.items() if name not in spoken}
+    options = {name: value for name, value in inner.items() if name != "num_predict"}
+    fields = read(endpoint, options=options, **more).fields
+
+    assert fields.keys() <= BASES[endpoint].keys() | {"options"}
+    assert fields.get("options", {}).keys() <= ALLOWED_OPTIONS
+
+
+@pytest.mark.parametrize("name", sorted(ALLOWED_OPTIONS))
+def test_every_option_of_one_request_is_served(name: str) -> None:
+    value = ["a"] if name == "stop" else 1
+
+    assert read(Endpoint.NATIVE_CHAT, options={name: value}).fields["options"] == {name: value}
+
+
+@given(st.dictionaries(st.sampled_from(sorted(ALLOWED_OPTIONS)), st.floats() | st.integers(-(2**63), 2**63 - 1)))
+def test_options_that_go_upstream_are_within_bounds(options: dict[str, Any]) -> None:
+    try:
+        kept = read(Endpoint.NATIVE_GENERATE, options=options).fields["options"]
+    except Refusal:
+        return
+
+    assert all(-10 <= value <= 2**31 for value in kept.values())
+
+
+# -- shapes of real clients -----------------------------------------------------------------------------------------
+CALLED = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+REAL: dict[str, tuple[Endpoint, dict[str, Any]]] = {
+    "Ollama's Go client, generate": (
+        Endpoint.NATIVE_GENERATE,
+        {"suffix": "", "system": "", "template": "", "options": None, "images": []},
+    ),
+    "Ollama's Go client, chat": (Endpoint.NATIVE_CHAT, {"options": None, "format": "", "tools": []}),
+    "langchain-ollama": (
+        Endpoint.NATIVE_CHAT,
+        {
+            "format": "",
+            "options": {"mirostat": None, "mirostat_eta": None, "mirostat_tau": None, "tfs_z": None, "stop": None},
+            "tools": [],
+            "keep_alive": None,
+        },
+    ),
+    "litellm, images": (Endpoint.NATIVE_GENERATE, {"images": []}),
+    "a message of litellm": (Endpoint.NATIVE_CHAT, {"messages": [USER | {"images": [], "tool_calls": []}]}),
+    "think as an empty text": (Endpoint.NATIVE_CHAT, {"think": ""}),
+    "ollama-ai-provider-v2, misplaced": (
+        Endpoint.NATIVE_CHAT,
+        {"temperature": 0.5, "max_output_tokens": 9, "tool_choice": {"type": "auto"}},
+    ),
+    "ollama-python, a tool's answer": (
+        Endpoint.NATIVE_CHAT,
+        {
+            "messages": [
+                USER,
+                {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]},
+                {"role": "tool", "content": "1", "tool_name": "f"},
+            ]
+        },
+    ),
+    "a seed of 64 bits": (Endpoint.NATIVE_CHAT, {"options": {"seed": 2**63 - 1, "num_predict": -1}}),
+    "langchain-openai": (
+        Endpoint.OPENAI_CHAT,
+        {
+            "messages": [
+                USER,
+                {"role": "assistant", "content": None, "tool_calls": [CALLED]},
+                {"role": "tool", "content": "1", "tool_call_id": "call_1"},
+            ],
+            "logprobs": None,
+            "seed": None,
+            "n": 1,
+            "stream": False,
+            "tools": [],
+        },
+    ),
+    "openai, everything": (
+        Endpoint.OPENAI_CHAT,
+        {
+            "tool_choice": {"type": "function", "function": {"name": "f"}},
+            "parallel_tool_calls": False,
+            "store": True,
+            "metadata": {"a": "b"},
+            "service_tier": "auto",
+            "user": "u",
+            "logit_bias": {"1": -100},
+            "n": 1,
+            "max_completion_tokens": 9,
+            "tools": [{"type": "function", "function": TOOL["function"] | {"strict": True}}],  # type: ignore[operator]
+            "response_format": {"type": "text"},
+            "stream_options": None,
+        },
+    ),
+    "instructor": (
+        Endpoint.OPENAI_CHAT,
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "City", "strict": True, "schema": SCHEMA},
+            }
+        },
+    ),
+    "parts": (
+        Endpoint.OPENAI_CHAT,
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}], "name": "me"}]},
+    ),
+    "an image with its detail": (
+        Endpoint.OPENAI_CHAT,
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "low"}}
+                    ],
+                }
+            ]
+        },
+    ),
+    "langchain-openai, completions": (Endpoint.OPENAI_COMPLETIONS, {"prompt": ["Hi"], "best_of": 1, "suffix": ""}),
+    "openai, embeddings": (Endpoint.OPENAI_EMBEDDINGS, {"input": ["a"], "encoding_format": "base64"}),
+    "no stop words": (Endpoint.OPENAI_CHAT, {"stop": []}),
+}
+
+
+@pytest.mark.parametrize(("endpoint", "more"), REAL.values(), ids=REAL.keys())
+def test_what_real_clients_send_is_accepted(endpoint: Endpoint, more: dict[str, Any]) -> None:
+    call = read(endpoint, **more)
+
+    assert call.endpoint is endpoint
+    assert call.model == "m"
+    assert not {"temperature", "max_output_tokens", "tool_choice", "n"} & call.fields.keys()
+    json.dumps(call.fields)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "more"),
+    [
+        (Endpoint.NATIVE_GENERATE, {"suffix": "", "system": "", "images": [], "format": "", "think": ""}),
+        (Endpoint.NATIVE_CHAT, {"tools": [], "format": ""}),
+        (Endpoint.OPENAI_CHAT, {"tools": [], "stop": "", "response_format": {"type": "text"}, "reasoning": {}}),
+        (Endpoint.OPENAI_COMPLETIONS, {"suffix": "", "stop": []}),
+    ],
+)
+def test_empty_means_not_given(endpoint: Endpoint, more: dict[str, Any]) -> None:
+    assert read(endpoint, **more) == read(endpoint)
+
+
+def test_a_tool_is_cut_to_what_is_known_of_it() -> None:
+    sent = {"type": "function", "strict": True, "function": {**TOOL["function"], "strict": True, "x": 1}}  # type: ignore[dict-item]
+
+    assert read(Endpoint.OPENAI_CHAT, tools=[sent]).fields["tools"] == [TOOL]
+    assert read(Endpoint.NATIVE_CHAT, tools=[sent]).fields["tools"] == [TOOL]
+
+
+# -- streaming, caps, thinking --------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("endpoint", "given", "streamed"),
+    [
+        (Endpoint.NATIVE_CHAT, {}, True),
+        (Endpoint.NATIVE_CHAT, {"stream": None}, True),
+        (Endpoint.NATIVE_CHAT, {"stream": False}, False),
+        (Endpoint.NATIVE_GENERATE, {}, True),
+        (Endpoint.NATIVE_EMBED, {"stream": True}, False),
+        (Endpoint.OPENAI_CHAT, {}, False),
+        (Endpoint.OPENAI_CHAT, {"stream": None}, False),
+        (Endpoint.OPENAI_CHAT, {"stream": True}, True),
+        (Endpoint.OPENAI_COMPLETIONS, {}, False),
+        (Endpoint.OPENAI_EMBEDDINGS, {"stream": True}, False),
+    ],
+)
+def test_each_dialect_streams_by_its_own_default(endpoint: Endpoint, given: dict[str, Any], *, streamed: bool) -> None:
+    assert read(endpoint, **given).streamed is streamed
+
+
+@pytest.mark.parametrize(
+    ("asked", "cap"),
+    [(None, None), (0, None), (0.9, None), (-1, None), (-2, None), (1, 1), (1.9, 1), (64, 64), (2**63 - 1, 2**63)],
+)
+def test_num_predict_caps_only_when_it_is_positive(asked: float | None, cap: int | None) -> None:
+    for endpoint in (Endpoint.NATIVE_CHAT, Endpoint.NATIVE_GENERATE):
+        call = read(endpoint, options={"num_predict": asked})
+        assert call.asked_output_tokens == cap
+        assert "num_predict" not in call.fields["options"]
+
+
+@pytest.mark.parametrize(
+    ("given", "cap"),
+    [
+        ({}, None),
+        ({"max_tokens": 5}, 5),
+        ({"max_completion_tokens": 5}, 5),
+        ({"max_tokens": 5, "max_completion_tokens": 9}, 5),
+        ({"max_tokens": 9, "max_completion_tokens": 5}, 5),
+        ({"max_tokens": 0, "max_completion_tokens": 5}, 5),
+        ({"max_tokens": -1}, None),
+        ({"max_tokens": None, "max_completion_tokens": None}, None),
+    ],
+)
+def test_both_names_of_the_cap_are_understood(given: dict[str, Any], cap: int | None) -> None:
+    for endpoint in (Endpoint.OPENAI_CHAT, Endpoint.OPENAI_COMPLETIONS):
+        assert read(endpoint, **given).asked_output_tokens == cap
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"), [(0, 0), (42, 42), (-1, -1), (-2, 2**31 - 2), (2**31, 0), (2**63 - 1, 2**31 - 1)]
+)
+def test_a_seed_is_brought_to_31_bits_and_minus_one_stays_random(given: int, sent: int) -> None:
+    assert read(Endpoint.NATIVE_CHAT, options={"seed": given}).fields["options"]["seed"] == sent
+    assert read(Endpoint.OPENAI_CHAT, seed=given).fields["seed"] == sent
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"), [({}, False), ({"include_usage": True}, True), ({"include_usage": None}, False)]
+)
+def test_whether_the_usage_chunk_was_asked_for_is_kept(given: dict[str, Any], *, wanted: bool) -> None:
+    assert read(Endpoint.OPENAI_CHAT, stream=True, stream_options=given).wants_usage is wanted
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "given", "structured", "thinks"),
+    [
+        (Endpoint.NATIVE_CHAT, {}, False, True),
+        (Endpoint.NATIVE_CHAT, {"format": "json"}, True, True),
+        (Endpoint.NATIVE_CHAT, {"format": SCHEMA, "think": False}, True, False),
+        (Endpoint.NATIVE_GENERATE, {"format": SCHEMA, "think": "low"}, True, True),
+        (Endpoint.OPENAI_CHAT, {"response_format": {"type": "json_object"}}, True, True),
+        (Endpoint.OPENAI_CHAT, {"response_format": {"type": "text"}, "reasoning_effort": "none"}, False, False),
+        (Endpoint.OPENAI_CHAT, {"reasoning": {"effort": "none"}, "reasoning_effort": "high"}, False, False),
+        (Endpoint.OPENAI_CHAT, {"reasoning": {"effort": "high"}, "reasoning_effort": "none"}, False, True),
+        (Endpoint.OPENAI_COMPLETIONS, {}, False, True),
+    ],
+)
+def test_format_and_thinking_are_noticed(
+    endpoint: Endpoint, given: dict[str, Any], *, structured: bool, thinks: bool
+) -> None:
+    call = read(endpoint, **given)
+
+    assert (call.structured, call.thinks) == (structured, thinks)
+
+
+@pytest.mark.parametrize("reasoning", [None, {}, {"effort": None}, {"summary": "auto"}])
+def test_an_empty_reasoning_cannot_hide_the_effort_from_us_and_show_it_to_the_backend(reasoning: Any) -> None:
+    """Ollama takes `reasoning` before `reasoning_effort` whenever it is there, even when it is empty."""
+    call = read(Endpoint.OPENAI_CHAT, reasoning=reasoning, reasoning_effort="none")
+
+    assert "reasoning" not in call.fields
+    assert call.fields["reasoning_effort"] == "none"
+    assert not call.thinks
+
+
+# -- refusals -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("endpoint", "more", "field"),
+    [
+        *((Endpoint.NATIVE_CHAT, {"messages": value}, "messages") for value in (None, [])),
+        *((Endpoint.NATIVE_GENERATE, {"prompt": value}, "prompt") for value in (None, "")),
+        *((Endpoint.NATIVE_EMBED, {"input": value}, "input") for value in (None, "", [], [""], ["", ""])),
+        *((Endpoint.OPENAI_CHAT, {"messages": value}, "messages") for value in (None, [])),
+        *((Endpoint.OPENAI_COMPLETIONS, {"prompt": value}, "prompt") for value in (None, "", [""])),
+        *((Endpoint.OPENAI_EMBEDDINGS, {"input": value}, "input") for value in (None, "", [], [""])),
+        (Endpoint.NATIVE_GENERATE, {"prompt": "", "images": [PNG]}, "prompt"),
+        (Endpoint.NATIVE_GENERATE, {"prompt": "", "keep_alive": 0}, "prompt"),
+    ],
+)
+def test_an_empty_prompt_is_a_free_load_and_refused(endpoint: Endpoint, more: dict[str, Any], field: str) -> None:
+    met = refusal(endpoint, **more)
+
+    assert met.code is Code.EMPTY_PROMPT
+    assert met.param == field
+
+
+C, G, E = Endpoint.NATIVE_CHAT, Endpoint.NATIVE_GENERATE, Endpoint.NATIVE_EMBED
+OC, OP, OE = Endpoint.OPENAI_CHAT, Endpoint.OPENAI_COMPLETIONS, Endpoint.OPENAI_EMBEDDINGS
+
+
+def said(*parts: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": list(parts)}]}
+
+
+def image(url: Any) -> dict[str, Any]:
+    return said({"type": "image_url", "image_url": {"url": url}})
+
+
+URL_PATH = "messages[0].content[0].image_url.url"
+WRONG: list[tuple[Endpoint, dict[str, Any], str]] = [
+    *((endpoint, {"model": value}, "model") for endpoint in Endpoint for value in (None, "", 1, ["m"], {})),
+    *((endpoint, {"stream": value}, "stream") for endpoint in (C, G, OC, OP) for value in (0, 1, "true", [], {})),
+    *((C, {"messages": value}, "messages") for value in ("Hi", {"role": "user"}, 1, True)),
+    *((endpoint, {"messages": [USER] * 513}, "messages") for endpoint in (C, OC)),
+    *((endpoint, {"messages": [USER, value]}, "messages[1]") for endpoint in (C, OC) for value in ("x", None, 1, [])),
+    *((endpoint, {"messages": [{"role": value}]}, "messages[0].role") for endpoint in (C, OC) for value in (1, [])),
+    (C, {"messages": [{"content": ["Hi"]}]}, "messages[0].content"),
+    (C, {"messages": [{"content": 1}]}, "messages[0].content"),
+    (C, {"messages": [{"images": PNG}]}, "messages[0].images"),
+    (C, {"messages": [{"images": [PNG] * 17}]}, "messages[0].images"),
+    *((C, {"messages": [{"images": [value]}]}, "messages[0].images[0]") for value in ("", "é", "a", "a b", "===", 1)),
+    (C, {"messages": [{"images": [f"data:image/png;base64,{PNG}"]}]}, "messages[0].images[0]"),
+    (C, {"messages": [{"tool_calls": {}}]}, "messages[0].tool_calls"),
+    (
+        C,
+        {"messages": [{"tool_calls": [{"function": {"arguments": "{}"}}]}]},
+        "messages[0].tool_calls[0].function.arguments",
+    ),
+    (C, {"messages": [{"tool_calls": [{"function": "f"}]}]}, "messages[0].tool_calls[0].function"),
+    *((C, {"options": value}, "options") for value in ([], "x", 1, False)),
+    *((C, {"options": {"temperature": value}}, "options.temperature") for value in ("0.5", True, -1, 11, [])),
+    *((C, {"options": {"top_k": value}}, "options.top_k") for value in (1.5, "1", True, -1, 10**6)),
+    *((C, {"options": {"num_predict": value}}, "options.num_predict") for value in ("9", True, [], 1e30)),
+    *((C, {"options": {"seed": value}}, "options.seed") for value in (1.5, "1", True)),
+    *((C, {"options": {"stop": value}}, "options.stop") for value in (1, {}, ["a"] * 17)),
+    (C, {"options": {"stop": ["a", "b", 3]}}, "options.stop[2]"),
+    (C, {"options": {"stop": ["a", None]}}, "options.stop[1]"),
+    *((C, {"format": value}, "format") for value in ("xml", "JSON", 1, [], True, "out of memory")),
+    (C, {"format": {"x": "y" * 70_000}}, "format"),
+    *(
+        (C, {"format": {"description": words}}, "format")
+        for words in ("out of memory", "CUDA Out Of Memory", "cudaMalloc failed", "an OOM!", "failed to allocate")
+    ),
+    *((C, {"think": value}, "think") for value in ("yes", 1, [], "HIGH", {})),
+    *((C, {"top_logprobs": value}, "top_logprobs") for value in (-1, 21, 1.0, "5", True)),
+    (C, {"logprobs": 1}, "logprobs"),
+    (C, {"tools": {}}, "tools"),
+    (C, {"tools": [TOOL] * 129}, "tools"),
+    *((endpoint, {"tools": [{"type": "web_search"}]}, "tools[0].type") for endpoint in (C, OC)),
+    *((endpoint, {"tools": [{"type": "Function"}]}, "tools[0].type") for endpoint in (C, OC)),
+    (C, {"tools": [{"function": {"parameters": []}}]}, "tools[0].function.parameters"),
+    (OC, {"tools": [{"function": {"name": 1}}]}, "tools[0].function.name"),
+    (OC, {"tools": [{"function": {"parameters": {"x": "y" * 70_000}}}]}, "tools[0].function.parameters"),
+    (G, {"prompt": ["Hi"]}, "prompt"),
+    (G, {"prompt": 1}, "prompt"),
+    (G, {"suffix": 1}, "suffix"),
+    (G, {"system": []}, "system"),
+    (G, {"truncate": "yes"}, "truncate"),
+    *((E, {"input": value}, "input") for value in (1, {}, True, ["a"] * 513)),
+    *((E, {"input": ["a", value]}, "input[1]") for value in (1, None, ["b"])),
+    *((endpoint, {"dimensions": value}, "dimensions") for endpoint in (E, OE) for value in (0, -1, 1.5, "64")),
+    *((OC, {"max_tokens": value}, "max_tokens") for value in (1.0, "9", True, [])),
+    *((OC, {"max_completion_tokens": value}, "max_completion_tokens") for value in (1.0, "9")),
+    *((OC, {"stream_options": value}, "stream_options") for value in (True, [], "x")),
+    (OC, {"stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
+    *((OC, {"response_format": value}, "response_format") for value in ("json", [], 1)),
+    (OC, {"response_format": {"type": "xml"}}, "response_format.type"),
+    (OC, {"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+    (
+        OC,
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": "x"}}},
+        "response_format.json_schema.schema",
+    ),
+    (
+        OC,
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {"title": "out of memory"}}}},
+        "response_format.json_schema.schema",
+    ),
+    *((OC, {"reasoning_effort": value}, "reasoning_effort") for value in ("some", 1, True, [])),
+    (OC, {"reasoning": {"effort": "some"}}, "reasoning.effort"),
+    (OC, {"reasoning": "high"}, "reasoning"),
+    *((OC, {"temperature": value}, "temperature") for value in ("1", True, -0.1, 10.1)),
+    *((OC, {"top_p": value}, "top_p") for value in (1.1, -0.1, "x")),
+    *((OC, said(value), "messages[0].content[0].type") for value in ("Hi", 1, {}, {"type": "input_audio"})),
+    (OC, said({"type": "file", "file": {"file_id": "x"}}), "messages[0].content[0].type"),
+    (OC, said({"type": "text", "text": 1}), "messages[0].content[0].text"),
+    (OC, said({"type": "text"}), "messages[0].content[0].text"),
+    (OC, {"messages": [{"content": 1}]}, "messages[0].content"),
+    *(
+        (OC, image(url), URL_PATH)
+        for url in (
+            None,
+            1,
+            "",
+            "https://example.com/a.png",
+            "http://169.254.169.254/",
+            "file:///etc/passwd",
+            "data:text/html;base64,AAAA",
+            "data:image/png,AAAA",
+            "data:image/png;base64",
+            "data:image/png;base64,",
+            "data:image/png;base64,é",
+            "data:image/png;base64,\u0661AAA",
+            "data:image/png;base64,A",
+            "data:image/png;base64,AA=A",
+            "data:image/png;base64,A===",
+            "data:image/png;base64,AAAA\n",
+            "data:image/png;base64," + "A" * 80 + "é",
+            "DATA:image/png;base64,AAAA",
+        )
+    ),
+    (OC, said({"type": "image_url"}), URL_PATH),
+    (
+        OC,
+        {"messages": [{"tool_calls": [{"function": {"arguments": {}}}]}]},
+        "messages[0].tool_calls[0].function.arguments",
+    ),
+    *((OP, {"prompt": value}, "prompt") for value in (["a", "b"], [], [1, 2], [[1]], 1, {})),
+    *((OE, {"input": value}, "input") for value in ([1, 2, 3], [[1, 2], [3]], 1, {}, ["a"] * 513)),
+    (OE, {"input": ["a", 1]}, "input[1]"),
+    *((OE, {"encoding_format": value}, "encoding_format") for value in ("hex", 1, [])),
+]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "more", "path"), WRONG, ids=[f"{number}-{e.value}-{p}" for number, (e, _, p) in enumerate(WRONG)]
+)
+def test_a_field_of_the_wrong_kind_is_named(endpoint: Endpoint, more: dict[str, Any], path: str) -> None:
+    met = refusal(endpoint, **more)
+
+    assert met.code in (Code.INVALID_REQUEST, Code.EMPTY_PROMPT)
+    assert met.param == path
+    assert f"`{path}`" in met.sentence
+    assert len(met.sentence) < 300
+
+
+@given(st.sampled_from(list(Endpoint)), st.data())
+def test_any_json_is_a_call_or_a_refusal(endpoint: Endpoint, data: st.DataObject) -> None:
+    values = st.recursive(
+        junk | st.text(max_size=3) | st.floats(allow_nan=False, allow_infinity=False),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["role", "content", "type", "function", "text", "image_url", "url", "tool_calls", "stop"]
+                ),
+                inner,
+                max_size=3,
+            )
+        ),
+        max_leaves=6,
+    )
+    body = data.draw(st.dictionaries(st.sampled_from(sorted(FATES[endpoint])), values))
+    try:
+        call = READS[endpoint](BASES[endpoint] | body)
+    except Refusal as met:
+        reason = met
+    else:
+        reason = None
+        json.dumps(call.fields, allow_nan=False)
+    assert reason is None or reason.param
+
+
+# -- the bounds that the readers prepare ----------------------------------------------------------------------------
+def go_json(value: Any) -> str:
+    """As Go's `json.Marshal` writes it, and with the spaces that some of Ollama's renderers put in."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def prompt_bound(call: Call) -> int:
+    return bounds_of(call, a_model(context_length=None, template_bytes=0), caps()).prompt
+
+
+plain_text = st.text(st.characters(codec="utf-8"), max_size=20)
+
+
+@given(st.lists(st.fixed_dictionaries({"role": plain_text, "content": plain_text, "thinking": plain_text}), min_size=1))
+def test_p_covers_every_text_of_a_native_chat(messages: list[dict[str, Any]]) -> None:
+    call = read(Endpoint.NATIVE_CHAT, messages=messages)
+    text = sum(len(value.encode()) for message in messages for value in message.values())
+
+    assert call.inputs_bytes == (text,)
+    assert prompt_bound(call) == text + SLACK_PER_PIECE * len(messages)
+
+
+@given(plain_text, plain_text, st.text(alphabet='<>&a"\\é\n,:', max_size=60))
+def test_p_covers_tools_and_calls_as_go_writes_them(name: str, key: str, description: str) -> None:
+    tool = {
+        "type": "function",
+        "function": {"name": name, "description": description, "parameters": {"properties": {key: {"enum": [1, 2]}}}},
+    }
+    calls = [{"function": {"name": name, "arguments": {key: description}}}]
+    messages = [{"role": "assistant", "content": "", "tool_calls": calls}]
+    call = read(Endpoint.NATIVE_CHAT, messages=messages, tools=[tool])
+
+    assert sum(call.inputs_bytes) >= len(go_json(tool).encode()) + len(go_json(calls).encode())
+    assert call.pieces == 2
+
+
+@given(st.lists(plain_text, min_size=1, max_size=40), plain_text)
+def test_p_covers_the_messages_that_ollama_makes_of_parts(parts: list[str], role: str) -> None:
+    """Each part becomes a message of its own, with the role of the whole."""
+    content = [{"type": "text", "text": text} for text in parts]
+    made = [{"role": role, "content": text} for text in parts]
+    one = read(Endpoint.OPENAI_CHAT, messages=[{"role": role, "content": content}])
+    many = read(Endpoint.OPENAI_CHAT, messages=made)
+
+    assert one.pieces == many.pieces == len(parts)
+    assert one.inputs_bytes == many.inputs_bytes
+
+
+def test_p_covers_the_function_names_that_ollama_gives_to_answers() -> None:
+    """A tool's answer that names a call is given that function's name."""
+    name = "f" * 1000
+    called = {"id": "1", "type": "function", "function": {"name": name, "arguments": "{}"}}
+    answers = [{"role": "tool", "content": "x", "tool_call_id": "1"}] * 5
+    call = read(Endpoint.OPENAI_CHAT, messages=[{"role": "assistant", "tool_calls": [called]}, *answers])
+
+    assert sum(call.inputs_bytes) >= len(name) * 6
+
+
+def test_images_are_counted_and_not_measured() -> None:
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+    openai_call = read(Endpoint.OPENAI_CHAT, **said(picture, {"type": "text", "text": "Hi"}, picture))
+    chat = read(Endpoint.NATIVE_CHAT, messages=[USER | {"images": [PNG, PNG]}, USER | {"images": [PNG]}])
+
+    assert openai_call.images == 2
+    assert chat.images == 3
+    assert read(Endpoint.NATIVE_GENERATE, images=[PNG]).images == 1
+    assert sum(openai_call.inputs_bytes) < 20
+
+
+def test_embeddings_are_measured_input_by_input() -> None:
+    for endpoint in (Endpoint.NATIVE_EMBED, Endpoint.OPENAI_EMBEDDINGS):
+        assert read(endpoint, input=["é", "", "abc"]).inputs_bytes == (2, 0, 3)
+        assert read(endpoint, input="é").inputs_bytes == (2,)
+
+
+def test_p_covers_prompt_suffix_and_system() -> None:
+    assert read(Endpoint.NATIVE_GENERATE, prompt="é", suffix="abc", system="xy").inputs_bytes == (7,)
+    assert read(Endpoint.OPENAI_COMPLETIONS, prompt=["é"], suffix="abc").inputs_bytes == (5,)
+
+
+@EVERY_ENDPOINT
+def test_the_callers_spelling_of_the_model_is_kept(endpoint: Endpoint) -> None:
+    assert read(endpoint, model=" LLAMA3:Latest ").model == " LLAMA3:Latest "
