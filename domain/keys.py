@@ -34,11 +34,16 @@ _BASE62 = re.compile(r"[0-9A-Za-z]*", re.ASCII)
 _KEY_FORM = re.compile(rf"nz_[0-9A-Za-z]{{{PREFIX_LENGTH + SECRET_LENGTH + CHECK_LENGTH}}}", re.ASCII)
 
 
-@attrs.frozen
 class Secret:
-    """A text that must not be seen: it has no readable form, and is unwrapped once, where it is used."""
+    """A text that must not be seen: it has no readable form, and is unwrapped once, where it is used.
 
-    _text: str = attrs.field(repr=False)
+    Not an attrs class on purpose: `attrs.asdict` of a value that holds one would walk into it.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
 
     def unwrap(self) -> str:
         """The text itself. Call it at the border where it leaves the program, and keep no copy."""
@@ -48,6 +53,14 @@ class Secret:
         return "Secret(***)"
 
     __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._text)
 
 
 @attrs.frozen(kw_only=True)

@@ -16,7 +16,7 @@ from enum import StrEnum
 import attrs
 
 from domain.calls import Bounds
-from domain.tally import Tally
+from domain.tally import Tally, Usage
 
 
 class Outcome(StrEnum):
@@ -79,18 +79,28 @@ def charge_of(bounds: Bounds, tally: Tally, *, sent: Sent, streamed: bool, gener
     usage = tally.usage
     if usage is not None and tally.ended:
         prompt = usage.prompt if usage.prompt is not None and usage.prompt > 0 else bounds.prompt
-        reported = max(usage.output or 0, 0)
-        output = max(reported, min(tally.objects, most_output)) if generates else 0
+        output = _output_of(usage, tally, most_output) if generates else 0
         overshoot = max(0, prompt + output - bounds.hold)
         if overshoot:
             prompt, output = _cut_to(bounds, prompt, output)
         return Charge(prompt=prompt, output=output, overshoot=overshoot)
     if not generates:
         return Charge(prompt=bounds.prompt, output=0, exact=False)
-    counted = max(tally.counted, (usage.output or 0) if usage is not None else 0)
-    if not streamed and not counted:
-        return Charge(prompt=bounds.prompt, output=most_output, exact=False)
-    return Charge(prompt=bounds.prompt, output=min(counted, most_output), exact=False)
+    # Not streamed, one object holds the whole text: a token has at least one byte. Without text nothing was counted.
+    counted = tally.counted if streamed else max(tally.objects, tally.text_bytes) or most_output
+    return Charge(prompt=bounds.prompt, output=min(max(counted, _reported(usage)), most_output), exact=False)
+
+
+def _reported(usage: Usage | None) -> int:
+    return 0 if usage is None else max(usage.output or 0, 0)
+
+
+def _output_of(usage: Usage, tally: Tally, most_output: int) -> int:
+    """The backend's own count, and never less than the objects that passed: of a thinking model's two runs, only the
+    second is in it. Where the backend says nothing, what passed.
+    """
+    passed = tally.counted if usage.output is None else tally.objects
+    return max(_reported(usage), min(passed, most_output))
 
 
 def _cut_to(bounds: Bounds, prompt: int, output: int) -> tuple[int, int]:

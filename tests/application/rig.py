@@ -573,7 +573,9 @@ class Rig:
         assert (settlement.outcome, settlement.code, settlement.charge.tokens) == (outcome, code, tokens)
         assert (settlement.status, settlement.bytes_out) == (served.reply.status, served.reply.bytes_out)
         assert [one.refund_tokens for one in self.releases(served)] == [HOLD - tokens]
-        assert self.releases(served)[0].refund_call is (outcome == Outcome.NOT_SENT)
+        unsent = not any(call.request_id == served.request_id for fake in self.fakes for call in fake.calls)
+        refused = outcome == Outcome.NOT_SENT or (unsent and outcome != Outcome.HUNG_UP)
+        assert self.releases(served)[0].refund_call is refused
         assert bool([note for note in self.journal.notes if note.request_id == served.request_id]) is noted
         assert served.reply.wrongs == []
         self.assert_nothing_is_left()

@@ -12,12 +12,12 @@ from domain.faults import FaultCode, StoreUnavailable
 from domain.limits import Limits
 from domain.policies import Policy, TenantState
 from domain.ports.registers import Taken, Unknown
-from tests.entrypoints.cli.stub_register import StubRegister
+from tests.entrypoints.cli.open_register import Announcement, OpenRegister
 
 
 @attrs.define
 class Announcements:
-    made: list[tuple[str, tuple[tuple[str, int], ...]]] = attrs.field(factory=list)
+    made: list[Announcement] = attrs.field(factory=list)
     away: bool = False
 
     async def announce(self, tenant_id: str, generations: Sequence[tuple[str, int]]) -> None:
@@ -28,8 +28,12 @@ class Announcements:
 
 @attrs.define
 class Office:
-    register: StubRegister = attrs.field(factory=StubRegister)
+    register: OpenRegister = attrs.field(factory=OpenRegister)
     announcements: Announcements = attrs.field(factory=Announcements)
+
+    @property
+    def told(self) -> Sequence[Announcement]:
+        return self.register.in_short(self.announcements.made)
 
     @property
     def tenants(self) -> AdministerTenants:
@@ -57,7 +61,7 @@ async def test_a_state_is_announced_with_its_generation(office: Office) -> None:
 
     assert (suspended.now.state, resumed.now.state) == (TenantState.SUSPENDED, TenantState.ACTIVE)
     assert suspended.announced
-    assert office.announcements.made == [("t1", (("t1", 2),)), ("t1", (("t1", 3),))]
+    assert office.told == [("t1", (("t1", 2),)), ("t1", (("t1", 3),))]
 
 
 async def test_a_policy_change_sees_the_present_policy(office: Office) -> None:

@@ -147,7 +147,7 @@ def test_a_broken_stream_costs_the_prompt_and_what_passed(tally: Tally, output: 
 
 def test_a_broken_answer_of_which_nothing_was_seen_costs_the_hold() -> None:
     assert charged(Tally(), streamed=False) == Charge(prompt=100, output=50, exact=False)
-    assert charged(Tally(objects=1, text_bytes=80), streamed=False) == Charge(prompt=100, output=20, exact=False)
+    assert charged(Tally(objects=1, text_bytes=20), streamed=False) == Charge(prompt=100, output=20, exact=False)
 
 
 def test_an_error_status_costs_the_prompt() -> None:

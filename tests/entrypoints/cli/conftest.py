@@ -18,7 +18,7 @@ from entrypoints.cli.root import cli
 from entrypoints.cli.session import Session
 from entrypoints.cli.wiring import OperatorTools
 from entrypoints.settings import Settings
-from tests.entrypoints.cli.stub_register import StubRegister
+from tests.entrypoints.cli.open_register import Announcement, OpenRegister
 from tests.fakes.surroundings import FakeClock, FakeEntropy, FakePasswords
 
 PEPPER = "pepper-of-the-tests-0123456789abcdef"
@@ -28,7 +28,7 @@ class Announcements:
     """What was announced; or nothing, when Redis is away."""
 
     def __init__(self) -> None:
-        self.made: list[tuple[str, tuple[tuple[str, int], ...]]] = []
+        self.made: list[Announcement] = []
         self.away = False
 
     async def announce(self, tenant_id: str, generations: Sequence[tuple[str, int]]) -> None:
@@ -41,7 +41,7 @@ class Announcements:
 class Desk:
     """A terminal with everything around it in memory."""
 
-    register: StubRegister = attrs.field(factory=StubRegister)
+    register: OpenRegister = attrs.field(factory=OpenRegister)
     announcements: Announcements = attrs.field(factory=Announcements)
     clock: FakeClock = attrs.field(factory=FakeClock)
     environ: dict[str, str] = attrs.field(
@@ -51,6 +51,11 @@ class Desk:
     down: bool = False
     store_fault: StoreUnavailable | None = None
     trouble: str | None = None
+
+    @property
+    def told(self) -> Sequence[Announcement]:
+        """What was announced, with t1 for the first tenant, k2 for the second key."""
+        return self.register.in_short(self.announcements.made)
 
     def __call__(self, *arguments: str, typed: str | None = None) -> Result:
         session = Session(

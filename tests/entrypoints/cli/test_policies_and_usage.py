@@ -7,7 +7,6 @@ import json
 import pytest
 
 from domain.limits import Limits
-from domain.ports.registers import KeyUse
 from tests.entrypoints.cli.conftest import Desk
 
 
@@ -22,7 +21,7 @@ def test_only_the_limits_named_change(acme: Desk) -> None:
 
     assert json.loads(changed.stdout)["limits"] == {"rpm": None, "tpm": 1000, "concurrency": 4}
     assert acme.register.by_name["acme"].policy.limits == Limits(tpm=1000, concurrency=4)
-    assert acme.announcements.made == [("t1", (("t1", 2),)), ("t1", (("t1", 3),))]
+    assert acme.told == [("t1", (("t1", 2),)), ("t1", (("t1", 3),))]
 
 
 def test_a_key_has_limits_of_its_own(acme: Desk) -> None:
@@ -86,7 +85,7 @@ def test_a_cloud_model_is_refused(acme: Desk) -> None:
 def test_usage_has_every_window_as_an_object(acme: Desk) -> None:
     prefix = key_of(acme)
     acme("set-budgets", "--tenant", "acme", "--daily", "1000")
-    acme.register.used["acme"] = (600, 100)
+    acme.register.use_today("acme", used=600, held=100)
 
     report = json.loads(acme("usage", "--tenant", "acme", "--key", prefix, "--json").stdout)
 
@@ -107,15 +106,13 @@ def test_usage_has_every_window_as_an_object(acme: Desk) -> None:
 
 def test_usage_sums_each_key(acme: Desk) -> None:
     prefix = key_of(acme)
-    acme.register.uses = [
-        KeyUse(key_prefix=prefix, key_name="ci", requests=3, prompt_tokens=1200, output_tokens=300, refused=1)
-    ]
+    acme.register.call_with(prefix, prompt_tokens=1200, output_tokens=300)
 
     people = acme("usage", "--tenant", "acme").stdout
     (key,) = json.loads(acme("usage", "--tenant", "acme", "--json").stdout)["keys"]
 
     assert "1,500" in people
-    assert key["today"] == key["month"] == {"requests": 3, "prompt_tokens": 1200, "output_tokens": 300, "refused": 1}
+    assert key["today"] == key["month"] == {"requests": 1, "prompt_tokens": 1200, "output_tokens": 300, "refused": 1}
 
 
 def test_a_table_in_a_pipe_is_plain_and_cuts_no_value(acme: Desk) -> None:
