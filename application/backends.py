@@ -84,6 +84,9 @@ class Backends:
             if backend.name in self._healthy or backend.name not in self._surveys:
                 _log.warning("backend_survey_failed", backend=backend.name, reason=str(fault) or "timed out")
             self._healthy.discard(backend.name)
+        except Exception:  # noqa: BLE001  one backend's nonsense must not keep the others from being surveyed
+            _log.exception("backend_survey_failed", backend=backend.name)
+            self._healthy.discard(backend.name)
         else:
             if backend.name not in self._healthy:
                 _log.info("backend_healthy", backend=backend.name)

@@ -65,13 +65,23 @@ class LiveCall:
     admission_id: str | None = None
     """Its slots in the limit store, which must be renewed; None while it has none."""
     answer: Answer | None = None
+    clogged_since_s: float | None = None
+    """Since when each sweep has found the answer's buffer full."""
     cut: Cut | None = None
+    _entered: bool = False
+
+    def enter(self) -> None:
+        """The task's first step. A task that is cancelled before it would end without a word, and without a trace."""
+        self._entered = True
+        if self.cut is not None:
+            raise asyncio.CancelledError
 
     def end(self, cut: Cut) -> None:
         """Cuts the call. The first reason stands."""
         if self.cut is None and not self.task.done():
             self.cut = cut
-            self.task.cancel()
+            if self._entered:
+                self.task.cancel()
 
 
 HUNG_UP = Cut(Outcome.HUNG_UP, Fault(FaultCode.CLIENT_HUNG_UP, "The client hung up."))
@@ -95,16 +105,22 @@ def overdue(call: LiveCall, now_s: float, deadlines: Deadlines) -> Cut | None:
             return Cut(Outcome.TIMED_OUT, BackendTimeout())
         case Waiting.NEXT_BYTE if waited > deadlines.next_byte_s:
             return Cut(Outcome.TIMED_OUT, BackendTimeout("The model backend stopped in the middle of its answer."))
-        case Waiting.READER if waited > deadlines.reader_s or _clogged(call, waited):
+        case Waiting.READER if waited > deadlines.reader_s or _clogged(call, now_s):
             fault = Fault(FaultCode.READER_TOO_SLOW, "The client reads too slowly; the answer was cut.")
             return Cut(Outcome.READER_TOO_SLOW, fault)
         case _:
             return None
 
 
-def _clogged(call: LiveCall, waited_s: float) -> bool:
-    # A full buffer means that the backend is being held up: that must not last, whatever the reader's deadline.
-    return waited_s > SWEEP_INTERVAL_S and call.answer is not None and call.answer.clogged
+def _clogged(call: LiveCall, now_s: float) -> bool:
+    # A full buffer means that the backend is being held up: that must not last, whatever the reader's deadline, nor
+    # be drawn out by a reader who sips.
+    if call.answer is None or not call.answer.clogged:
+        call.clogged_since_s = None
+        return False
+    if call.clogged_since_s is None:
+        call.clogged_since_s = now_s
+    return now_s - call.clogged_since_s > SWEEP_INTERVAL_S
 
 
 class LiveCalls:

@@ -76,4 +76,4 @@ class LookUp:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("-", maxsplit=1)[0].split(".") if part.isdigit())
+    return tuple(int(part) for part in version.split("-", maxsplit=1)[0].split(".") if part.isdecimal())

@@ -20,7 +20,7 @@ from application.rooms.admit import Admit, admission_request
 from application.rooms.dispatch import Dispatch
 from application.rooms.identify import Identify, never_settled
 from application.rooms.permit import permit
-from application.rooms.relay import CapBroken, relay, relay_whole
+from application.rooms.relay import CapBroken, read_to_end, relay, relay_whole
 from application.rooms.settle import Debts, Ending
 from application.turns import Turns
 from domain.bounds import OutputCaps
@@ -29,6 +29,7 @@ from domain.faults import BackendFailed, BackendFault, Fault, FaultCode
 from domain.policies import Caller
 from domain.ports.budget_ledger import BudgetLedger, Granted, HoldRequest, Spent
 from domain.ports.limit_store import Admitted, Full, LimitStore
+from domain.ports.model_backend import Answer
 from domain.ports.surroundings import Clock
 from domain.ports.usage_journal import Note, UsageJournal
 from domain.refusals import BackendRejected, BudgetSpent, RateLimited, Refusal
@@ -117,9 +118,11 @@ class Pipeline:
             ending=Ending(),
         )
         try:
+            passage.live.enter()
             entered = await self._enter(passage)
-            await self._answer(passage, entered)
+            answer = await self._answer(passage, entered)
             passage.ending.outcome = Outcome.DONE
+            await read_to_end(answer)
         except asyncio.CancelledError:
             await self._end_cut(passage)
         except (Refusal, Fault) as reason:
@@ -223,7 +226,7 @@ class Pipeline:
         self._pay(passage)
         return None
 
-    async def _answer(self, passage: Passage, entered: Entered) -> None:
+    async def _answer(self, passage: Passage, entered: Entered) -> Answer:
         """Rooms 6 and 7."""
         dispatch, live, reply = passage.dispatch, passage.live, passage.reply
         first = await dispatch.first_piece(passage.presented.request_id, entered.permitted, entered.bounds, live)
@@ -234,7 +237,7 @@ class Pipeline:
             await relay_whole(
                 answer, first, reply, rates=entered.rates, tally=passage.tally, live=live, clock=self._clock
             )
-            return
+            return answer
         await relay(
             answer,
             first,
@@ -245,6 +248,7 @@ class Pipeline:
             live=live,
             clock=self._clock,
         )
+        return answer
 
     def _settle(self, passage: Passage) -> None:
         """Room 8."""
@@ -267,6 +271,8 @@ class Pipeline:
         self._note_refusal(passage, reason)
 
     async def _end_cut(self, passage: Passage) -> None:
+        if passage.ending.outcome is Outcome.DONE:
+            return  # the client has its whole answer
         cut = passage.live.cut
         if cut is None:
             cut = Cut(Outcome.SHUT_DOWN, Fault(FaultCode.SHUTTING_DOWN, "The gateway is shutting down."))
@@ -295,6 +301,8 @@ class Pipeline:
                     await passage.reply.break_off(_as_fault(reason))
         except (TimeoutError, asyncio.CancelledError):
             _log.info("client_did_not_listen", request_id=passage.presented.request_id)
+        except Exception:  # noqa: BLE001  a client that cannot be told must not cost the audit its trace
+            _log.exception("client_not_told", request_id=passage.presented.request_id)
 
     def _note_refusal(self, passage: Passage, reason: Refusal | Fault) -> None:
         if not passage.granted:

@@ -7,6 +7,7 @@ second backend would make a second answer.
 from __future__ import annotations
 
 import attrs
+import structlog
 
 from application.backends import Backends
 from application.live_calls import LiveCall, Waiting
@@ -20,6 +21,7 @@ from domain.routing import in_order
 from domain.settlement import Sent
 from domain.tally import Piece
 
+_log = structlog.get_logger("neuronetz")
 
 @attrs.define
 class Dispatch:
@@ -52,7 +54,7 @@ class Dispatch:
             try:
                 return await self._open(name, upstream, live)
             except BackendUnreachable:
-                self._leave_unreachable(name)
+                self._leave_unreachable(name, live)
                 del hosts[name]
                 if not hosts:
                     raise
@@ -79,7 +81,8 @@ class Dispatch:
         self.first_byte_s = self.clock.monotonic_s()
         return piece
 
-    def _leave_unreachable(self, name: str) -> None:
+    def _leave_unreachable(self, name: str, live: LiveCall) -> None:
+        live.waits_for = Waiting.STORES  # the next turn is waited for, no first byte
         self.sent = Sent.NO
         self.backend = None
         self.backends.mark_unreachable(name)
@@ -92,6 +95,9 @@ class Dispatch:
 
     def leave(self) -> None:
         """Closes the answer and gives back the turn. Returns at once; may be called at any point."""
-        if self.answer is not None:
-            self.answer.close()
         self._end_turn()
+        try:
+            if self.answer is not None:
+                self.answer.close()
+        except Exception:  # noqa: BLE001  a bug there must not keep the call from being settled
+            _log.exception("answer_not_closed", backend=self.backend)

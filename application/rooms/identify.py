@@ -13,9 +13,10 @@ import math
 from collections.abc import Sequence
 
 import attrs
+import structlog
 
 from application.presented import Presented
-from domain.faults import FaultCode, StoreUnavailable
+from domain.faults import Fault, FaultCode, StoreUnavailable
 from domain.keys import KeyState, PresentedKey, key_state, read_key
 from domain.policies import Caller, TenantState
 from domain.ports.key_cache import KeyCache
@@ -24,6 +25,7 @@ from domain.ports.surroundings import Clock, PasswordHash
 from domain.refusals import Code, Refusal
 
 MOST_REMEMBERED = 10_000
+_log = structlog.get_logger("neuronetz")
 REFUSED_S = 1.0
 """How long a revoked or suspended caller is remembered as such: a resumed tenant must not wait for long."""
 
@@ -141,7 +143,10 @@ class Identify:
         return await self._passwords.verify(key.secret, known.secret_hash)
 
     async def _strengthen(self, key: PresentedKey, key_id: str) -> None:
-        await self._register.rehash(key_id, await self._passwords.hash(key.secret))
+        try:
+            await self._register.rehash(key_id, await self._passwords.hash(key.secret))
+        except Fault as fault:  # the key is good all the same; its next look-up tries again
+            _log.warning("hash_not_renewed", key_id=key_id, reason=fault.sentence)
 
     def _remember(self, fingerprint: bytes, caller: Caller, secret_hash: str | None) -> None:
         self._remembered.pop(fingerprint, None)

@@ -12,7 +12,7 @@ import contextlib
 from application.live_calls import LiveCall, Waiting
 from application.presented import Rates, Reply
 from domain.calls import Bounds
-from domain.faults import BackendFailed, FaultCode
+from domain.faults import BackendFailed, BackendFault, FaultCode
 from domain.ports.model_backend import Answer
 from domain.ports.surroundings import Clock
 from domain.tally import Piece, Tally
@@ -59,13 +59,14 @@ async def relay(
     if not tally.ended:
         raise BackendFailed("The model backend broke off its answer.", FaultCode.STREAM_BROKEN)
     live.waits_for, live.since_s = Waiting.READER, clock.monotonic_s()
+    if not reply.begun:
+        await reply.begin(rates, b"")
     await reply.finish()
-    await _read_to_end(answer)
 
 
-async def _read_to_end(answer: Answer) -> None:
+async def read_to_end(answer: Answer) -> None:
     """Reads what HTTP still has after the dialect's end, normally nothing, so that the connection can be used again."""
-    with contextlib.suppress(TimeoutError, BackendFailed):
+    with contextlib.suppress(TimeoutError, BackendFault):
         async with asyncio.timeout(REST_S):
             while await answer.read() is not None:
                 pass
@@ -86,7 +87,7 @@ async def relay_whole(
         if piece.error is not None:
             raise BackendFailed
         parts.append(piece.raw)
-        live.since_s = clock.monotonic_s()
+        live.waits_for, live.since_s = Waiting.NEXT_BYTE, clock.monotonic_s()
         piece = await answer.read()
     live.waits_for, live.since_s = Waiting.READER, clock.monotonic_s()
     await reply.begin(rates, b"".join(parts))
