@@ -76,6 +76,13 @@ class LiveCall:
         if self.cut is not None:
             raise asyncio.CancelledError
 
+    def look_at_buffer(self, now_s: float) -> None:
+        """Notes whether the answer's buffer is full, and since when."""
+        if self.answer is None or not self.answer.clogged:
+            self.clogged_since_s = None
+        elif self.clogged_since_s is None:
+            self.clogged_since_s = now_s
+
     def end(self, cut: Cut) -> None:
         """Cuts the call. The first reason stands."""
         if self.cut is None and not self.task.done():
@@ -115,12 +122,7 @@ def overdue(call: LiveCall, now_s: float, deadlines: Deadlines) -> Cut | None:
 def _clogged(call: LiveCall, now_s: float) -> bool:
     # A full buffer means that the backend is being held up: that must not last, whatever the reader's deadline, nor
     # be drawn out by a reader who sips.
-    if call.answer is None or not call.answer.clogged:
-        call.clogged_since_s = None
-        return False
-    if call.clogged_since_s is None:
-        call.clogged_since_s = now_s
-    return now_s - call.clogged_since_s > SWEEP_INTERVAL_S
+    return call.clogged_since_s is not None and now_s - call.clogged_since_s > SWEEP_INTERVAL_S
 
 
 class LiveCalls:
@@ -169,6 +171,7 @@ class LiveCalls:
         """Cuts what has waited too long."""
         now = self._clock.monotonic_s()
         for call in self:
+            call.look_at_buffer(now)
             cut = overdue(call, now, self._deadlines)
             if cut is not None:
                 call.end(cut)

@@ -130,6 +130,7 @@ class Lane:
 
     async def _ask(self, request_id: str, words: bytes) -> HoldVerdict | None:
         if self._closed_because is not None:
+            await asyncio.sleep(0)  # a caller that tries again and again must not keep the owner from reconnecting
             raise StoreUnavailable(FaultCode.LEDGER_UNAVAILABLE, self._closed_because)
         loop = asyncio.get_running_loop()
         asked = Asked(request_id, words, loop.create_future())

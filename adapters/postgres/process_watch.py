@@ -39,7 +39,6 @@ _FIRST_LOOK_BACK = timedelta(seconds=60)
 _OVERLAP = timedelta(seconds=10)
 _LONGEST_PAUSE_S = 5.0
 _OPEN_TIMEOUT_S = 5.0
-_REAPED_AT_ONCE = 500
 
 _CHANGED = """
     select t.id as tenant_id, null::uuid as key_id, t.generation,
@@ -207,15 +206,13 @@ class Watch:
 
     async def _reap(self, connection: psycopg.AsyncConnection) -> None:
         stale_after = timedelta(seconds=self._settings.stale_after_s)
-        closed = _REAPED_AT_ONCE
-        while closed == _REAPED_AT_ONCE:
-            row = await (
-                await connection.execute("select neuronetz.reap(%s, %s)", (stale_after, _REAPED_AT_ONCE))
-            ).fetchone()
-            closed = 0 if row is None else row[0]
-            if closed:
-                log.warning("reaped %d holds of processes that died", closed)
+        while closed := await self._reap_some(connection, stale_after):
+            log.warning("reaped %d holds of processes that died", closed)
         await connection.execute("select neuronetz.forget_the_dead(%s)", (stale_after,))
+
+    async def _reap_some(self, connection: psycopg.AsyncConnection, stale_after: timedelta) -> int:
+        row = await (await connection.execute("select neuronetz.reap(%s)", (stale_after,))).fetchone()
+        return 0 if row is None else int(row[0])
 
     async def _make_partitions(self, connection: psycopg.AsyncConnection) -> None:
         await connection.execute("select neuronetz.make_audit_partitions()")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 from typing import Any
 
@@ -69,10 +68,6 @@ def image_url(value: Any, path: str) -> dict[str, Any]:
     if not comma or not head.endswith(";base64"):
         raise wrong(f"{path}.url", "a base64 data URL")
     image(encoded, f"{path}.url")
-    try:
-        binascii.a2b_base64(encoded[:64] + "=" * (-len(encoded[:64]) % 4), strict_mode=True)
-    except binascii.Error:
-        raise wrong(f"{path}.url", "a base64 data URL") from None
     return {"url": url}
 
 

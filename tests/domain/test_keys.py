@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,6 +110,18 @@ def test_a_secret_is_never_seen(text: str) -> None:
 
     assert not any(text in form for form in shown)
     assert secret.unwrap() == text
+
+
+def test_a_secret_stays_shut_when_values_are_taken_apart() -> None:
+    assert TEXT not in repr(attrs.asdict(KEY))
+    assert TEXT not in repr(attrs.astuple(KEY))
+
+
+def test_secrets_are_equal_by_their_text() -> None:
+    assert Secret("a") == Secret("a")
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
 
 
 def test_a_presented_key_shows_its_prefix_alone() -> None:

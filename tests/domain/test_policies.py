@@ -68,3 +68,10 @@ def test_looser_values_are_named_exactly(key: Policy, tenant: Policy) -> None:
             assert (name in named) == (own is not None and theirs is not None and own > theirs)
     both = key.models is not None and tenant.models is not None
     assert ("models" in named) == (both and bool((key.models or set()) - (tenant.models or set())))
+
+
+def test_models_beyond_the_tenants_are_named() -> None:
+    tenant = Policy(models=frozenset({A}))
+
+    assert looser_than_tenant(Policy(models=frozenset({A, B})), tenant) == ["models"]
+    assert looser_than_tenant(Policy(models=frozenset()), tenant) == []

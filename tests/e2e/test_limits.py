@@ -124,7 +124,7 @@ async def test_requests_per_minute(served: Served, scope: Scope) -> None:
 async def test_tokens_per_minute(served: Served, scope: Scope) -> None:
     key = await served.key(scope, Policy(limits=Limits(tpm=2000)))
 
-    answers = []
+    answers: list[httpx.Response] = []
     while not answers or answers[-1].status_code == 200:
         answers.append(await served.openai_chat(key))
         await served.all_settled()

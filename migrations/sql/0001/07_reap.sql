@@ -1,7 +1,7 @@
 -- Holds of processes that died: charged in full, since what they used is unknown. One bounded batch a call; returns how
--- many were closed, so that the caller can go on while it is `at_most`. Any number of gateways may call it at once: who
+-- many were closed, so that the caller can go on until it is none. Any number of gateways may call it at once: who
 -- comes second waits for the tenants' locks, looks again, and finds nothing left to do.
-create function neuronetz.orphans(stale_after interval, at_most int)
+create function neuronetz.orphans(stale_after interval, at_most int, among uuid[] default null)
 returns table (tenant_id uuid, request_id uuid)
 language sql stable
 as $$
@@ -10,6 +10,7 @@ as $$
     left join neuronetz.processes p on p.id = h.process_id
     where h.state = 'open'
         and coalesce(p.beat_at, h.opened_at) < neuronetz.ledger_now() - stale_after
+        and (among is null or h.tenant_id = any (among))
     order by h.tenant_id, h.request_id
     limit at_most
 $$;
@@ -27,8 +28,8 @@ begin
     with closed as (
         update neuronetz.holds h
         set state = 'reaped', charged = h.tokens, reaped_at = this_instant
-        from neuronetz.orphans(stale_after, at_most) o
-        where h.tenant_id = o.tenant_id and h.request_id = o.request_id and h.tenant_id = any (tenants)
+        from neuronetz.orphans(stale_after, at_most, tenants) o
+        where h.tenant_id = o.tenant_id and h.request_id = o.request_id
         returning h.*
     ), told as (
         insert into neuronetz.audit (at, tenant_id, request_id, event, key_id, key_prefix, route, model, address,

@@ -26,7 +26,7 @@ from tests.stores import DatabaseClock
 class Desk:
     """One gateway's side of PostgreSQL, and a way past it."""
 
-    url: str
+    url: str = attrs.field(repr=False)
     address: DatabaseAddress
     process_id: UUID
     lane: Lane

@@ -7,6 +7,7 @@ import multiprocessing
 import multiprocessing.queues
 import pickle
 import time
+from collections.abc import Awaitable, Callable
 from uuid import UUID, uuid4
 
 import psycopg
@@ -16,6 +17,7 @@ from adapters.postgres.address import DatabaseAddress
 from adapters.postgres.lane import Lane, LaneSettings
 from adapters.postgres.lane_connection import STATEMENT
 from adapters.postgres.ledger_words import batch_words, hold_words, settlement_words
+from adapters.postgres.wire import Wire
 from domain.budgets import Budgets
 from domain.faults import FaultCode, StoreUnavailable
 from domain.ports.budget_ledger import Granted, HoldRequest
@@ -195,11 +197,11 @@ async def test_one_settlement_that_cannot_be_written_does_not_stop_the_others(
     for hold in holds:
         desk.ledger.settle(an_end(hold, Charge(prompt=1, output=1)))
 
-    async with asyncio.timeout(5):
-        while desk.ledger.unsettled() > 1:
-            await asyncio.sleep(0.02)
+    await desk.ledger.drain(1.5)
+    unsettled = desk.ledger.unsettled()
     verdict = await desk.ledger.hold(a_hold(key))
 
+    assert unsettled == 1
     assert verdict == Granted(output_tokens=90)
     assert await desk_bench.total(key) == (12, 100)
 
@@ -266,14 +268,37 @@ async def test_too_many_settlements_make_the_lane_overfull(desk: Desk) -> None:
 
 
 async def test_the_successor_of_a_connection_ends_it_first(desk: Desk) -> None:
+    of_lane = "select pid from pg_stat_activity where application_name = %s"
+    name = f"neuronetz-lane {desk.process_id.hex}"
     await desk.ledger.ping()
+    before = await desk.rows(of_lane, name)
+    await desk.lane.stop()
+    stuck = await Wire.open(
+        desk.address,
+        name=name,
+        settings={},
+        first=_hold_the_lock(desk.process_id),
+        statement=STATEMENT,
+        on_lost=_ignore,
+    )
+
     twin = Lane(desk.address, desk.process_id)
     await twin.start()
     await twin.ping()
 
-    lanes = await desk.rows(
-        "select 1 from pg_stat_activity where application_name = %s", f"neuronetz-lane {desk.process_id.hex}"
-    )
-
-    assert len(lanes) == 1
+    after = await desk.rows(of_lane, name)
+    assert len(before) == len(after) == 1
+    assert stuck.lost
     await twin.stop()
+
+
+def _ignore() -> None:
+    pass
+
+
+def _hold_the_lock(process_id: UUID) -> Callable[[psycopg.AsyncConnection], Awaitable[None]]:
+    async def first(connection: psycopg.AsyncConnection) -> None:
+        key = int.from_bytes(process_id.bytes[:8], "big", signed=True)
+        await connection.execute("select pg_advisory_lock(%s)", (key,))
+
+    return first

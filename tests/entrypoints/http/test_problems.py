@@ -33,6 +33,10 @@ REASONS: Sequence[Refusal | Fault] = [
 EVERY_REASON = pytest.mark.parametrize("reason", REASONS, ids=lambda reason: reason.code.value)
 
 
+def name_of(value: object) -> str:
+    return value.code.value if isinstance(value, Refusal | Fault) else ""
+
+
 def limited(rate: Rate = Rate.RPM, wait_s: int = 7) -> RateLimited:
     return RateLimited(rate=rate, scope=Scope.KEY, limit=60, retry_after_s=wait_s)
 
@@ -98,7 +102,7 @@ def test_429_is_the_tenants_and_503_is_ours() -> None:
         (BackendFailed(), 502, "server_error", "backend_failed"),
         (Fault(FaultCode.INTERNAL, "x"), 500, "server_error", "internal_error"),
     ],
-    ids=lambda value: value.code.value if isinstance(value, Exception) else "",
+    ids=name_of,
 )
 def test_what_openai_clients_are_told(reason: Refusal | Fault, status: int, type_: str, code: str) -> None:
     error = told(reason, Dialect.OPENAI)
@@ -148,7 +152,7 @@ def test_a_401_challenges_and_nothing_else_does(reason: Refusal | Fault) -> None
         (Refusal(Code.API_KEY_REVOKED, "x"), b'Bearer realm="neuronetz-gateway", error="invalid_token"'),
         (Fault(FaultCode.KEY_CUT, "x"), b'Bearer realm="neuronetz-gateway", error="invalid_token"'),
     ],
-    ids=lambda value: value.code.value if isinstance(value, Exception) else "",
+    ids=name_of,
 )
 def test_the_challenge_tells_a_bad_key_from_none(reason: Refusal | Fault, challenge: bytes) -> None:
     assert only(headers_of(reason), b"www-authenticate") == challenge
