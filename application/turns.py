@@ -65,7 +65,7 @@ class FirstComeTurns(Turns):
             if self._taken[backend] < self._most[backend]:
                 self._taken[backend] += 1
                 return backend
-        if len(self._waiters) >= self._depth:
+        if sum(not waiter.turn.done() for waiter in self._waiters) >= self._depth:
             raise Overloaded(FaultCode.QUEUE_FULL, "All models are busy and the queue is full. Please try again.")
         return await self._wait(_Waiter(candidates, asyncio.get_running_loop().create_future()))
 

@@ -23,6 +23,7 @@ from domain.tally import Piece
 
 _log = structlog.get_logger("neuronetz")
 
+
 @attrs.define
 class Dispatch:
     """A call's stay at a backend: what it has taken there, and what must be given back."""

@@ -81,7 +81,7 @@ class _JumpingLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jumping)
 
     def time(self) -> float:
-        return super().time() + self._jumping.jumped_s
+        return self._jumping.jumped_s
 
 
 def in_no_time(story: Coroutine[Any, Any, T]) -> T:
@@ -133,6 +133,7 @@ class RiggedLimits(MemoryLimitStore):
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock.now_ms)
         self.answering = Gate()
+        self.restoring = Gate()
         self.scripted: deque[Admission | Exception] = deque()
         self.requests: list[AdmissionRequest] = []
         self.releases: list[Release] = []
@@ -157,7 +158,7 @@ class RiggedLimits(MemoryLimitStore):
         super().release(tenant_id, key_id, request_id, refund_tokens, refund_call=refund_call)
 
     async def restore(self, tenant_id: str, facts: TenantFacts) -> None:
-        await asyncio.sleep(0)
+        await self.restoring.go_through()
         self.restored.append(facts.epoch)
         await super().restore(tenant_id, facts)
 

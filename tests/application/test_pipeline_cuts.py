@@ -24,7 +24,6 @@ from tests.application.rig import (
     Gate,
     Rig,
     RiggedBackend,
-    Scene,
     Served,
     a_call,
     in_no_time,
@@ -32,6 +31,7 @@ from tests.application.rig import (
     turns_of_the_loop,
     word,
 )
+from tests.fakes.model_backend import Scene
 
 each_form = pytest.mark.parametrize("form", FORMS, ids=str)
 each_stream = pytest.mark.parametrize("form", STREAMED, ids=str)
@@ -421,9 +421,7 @@ async def test_a_reader_that_lets_the_buffer_fill_is_cut_at_once() -> None:
     await served.end()
 
     assert served.reply.code == "reader_too_slow"
-    rig.assert_settled(
-        served, outcome=Outcome.READER_TOO_SLOW, code="reader_too_slow", tokens=PROMPT + 3, noted=False
-    )
+    rig.assert_settled(served, outcome=Outcome.READER_TOO_SLOW, code="reader_too_slow", tokens=PROMPT + 3, noted=False)
 
 
 async def test_a_reader_that_sips_does_not_hold_up_the_backend_for_long() -> None:

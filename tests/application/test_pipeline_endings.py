@@ -9,9 +9,11 @@ from datetime import timedelta
 import attrs
 import pytest
 
+from application.live_calls import HUNG_UP
 from domain.budgets import Budgets
-from domain.calls import Call
+from domain.calls import Call, Endpoint
 from domain.faults import BackendFailed, BackendTimeout, BackendUnreachable, FaultCode, StoreUnavailable
+from domain.keys import mint
 from domain.limits import Limits
 from domain.models import canonical
 from domain.policies import Policy
@@ -23,6 +25,7 @@ from tests.application.rig import (
     FORMS,
     HEALTHY,
     HOLD,
+    MODEL,
     NATIVE,
     NATIVE_WHOLE,
     OUTPUT,
@@ -34,14 +37,13 @@ from tests.application.rig import (
     Form,
     Rig,
     RiggedBackend,
-    Scene,
     a_call,
-    mint,
     part,
     scene,
     turns_of_the_loop,
     word,
 )
+from tests.fakes.model_backend import Scene
 
 each_form = pytest.mark.parametrize("form", FORMS, ids=str)
 each_stream = pytest.mark.parametrize("form", STREAMED, ids=str)
@@ -515,9 +517,7 @@ async def test_a_stream_that_breaks_off_tells_so_in_the_stream_and_charges_what_
 
     assert (served.reply.status, served.reply.code, served.reply.ended) == (200, "stream_broken", True)
     assert served.reply.body == b"word word word "
-    rig.assert_settled(
-        served, outcome=Outcome.BACKEND_BROKE_OFF, code="stream_broken", tokens=PROMPT + 4, noted=False
-    )
+    rig.assert_settled(served, outcome=Outcome.BACKEND_BROKE_OFF, code="stream_broken", tokens=PROMPT + 4, noted=False)
 
 
 @each_whole
@@ -618,3 +618,76 @@ async def test_an_answer_that_cannot_be_closed_keeps_neither_turn_nor_tokens(for
 
     assert served.live.task.exception() is None
     rig.assert_settled(served, outcome=Outcome.DONE, code=None, tokens=HEALTHY, noted=False)
+
+
+# -- counts that are not to be believed, and embeddings -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens", "overshoot"),
+    [
+        (Usage(None, None), PROMPT + 2, 0),
+        (Usage(-5, -7), PROMPT + 2, 0),
+        (Usage(0, 0), PROMPT + 2, 0),
+        (Usage(11, 1), 11 + 2, 0),  # more passed than it says
+        (Usage(PROMPT, OUTPUT), HOLD, 0),
+        (Usage(10**9, 10**9), HOLD, 2 * 10**9 - HOLD),
+    ],
+)
+@each_form
+async def test_counts_are_believed_within_bounds(form: Form, usage: Usage, tokens: int, overshoot: int) -> None:
+    rig = await Rig.of()
+    client = await rig.client()
+    rig.backend.play(Scene(pieces=[word(), word(), Piece(b"end", usage=usage, ended=True)]))
+
+    served = await rig.serve(client, a_call(form))
+
+    assert rig.settlement(served).charge.overshoot == overshoot
+    assert rig.used(client) == tokens
+    rig.assert_settled(served, outcome=Outcome.DONE, code=None, tokens=tokens, noted=False)
+
+
+@pytest.mark.parametrize("passed", range(1, 9))
+async def test_a_client_that_leaves_early_pays_at_least_what_was_made_for_it(passed: int) -> None:
+    rig = await Rig.of()
+    client = await rig.client()
+    rig.backend.waits_after = passed
+    rig.backend.reading.shut()
+    served = rig.start(client)
+    await asyncio.wait_for(rig.backend.reading.reached.wait(), 5)
+
+    served.live.end(HUNG_UP)
+    await served.end()
+
+    assert HOLD >= rig.used(client) >= PROMPT + passed
+    rig.assert_nothing_is_left()
+
+
+def _an_embedding(endpoint: Endpoint) -> Call:
+    return Call(endpoint=endpoint, model=MODEL, streamed=False, fields={}, inputs_bytes=(100,))
+
+
+@pytest.mark.parametrize(
+    ("played", "tokens", "outcome"),
+    [
+        (None, 11, Outcome.DONE),
+        (Scene(refuses=BackendFailed()), PROMPT, Outcome.BACKEND_BROKE_OFF),
+        (Scene(pieces=[part()], breaks=BackendFailed()), PROMPT, Outcome.BACKEND_BROKE_OFF),
+        (Scene(refuses=BackendRejected(400, "no")), 0, Outcome.BACKEND_REFUSED),
+    ],
+)
+@pytest.mark.parametrize("endpoint", [Endpoint.NATIVE_EMBED, Endpoint.OPENAI_EMBEDDINGS], ids=str)
+async def test_an_embedding_is_charged_its_prompt_at_most(
+    endpoint: Endpoint, played: Scene | None, tokens: int, outcome: Outcome
+) -> None:
+    rig = await Rig.of()
+    client = await rig.client()
+    if played is not None:
+        rig.backend.play(played)
+
+    served = await rig.serve(client, _an_embedding(endpoint))
+
+    settlement = rig.settlement(served)
+    assert (settlement.outcome, settlement.charge.tokens) == (outcome, tokens)
+    assert [one.refund_tokens for one in rig.releases(served)] == [PROMPT - tokens]
+    rig.assert_nothing_is_left()

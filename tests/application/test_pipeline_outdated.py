@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import attrs
-
 from application.live_calls import HUNG_UP
-from domain.faults import FaultCode, StoreUnavailable
 from domain.limits import Limits
 from domain.policies import Policy
 from domain.ports.budget_ledger import Stale
@@ -143,12 +140,14 @@ async def test_a_waiter_that_leaves_does_not_stop_the_restoring() -> None:
     client = await rig.client()
     await rig.serve(client)
     rig.limits.forget(client.tenant.id)
+    rig.limits.restoring.shut()
+    rig.limits.restoring.reached.clear()
     first, second = rig.start(client), rig.start(client)
-    while not rig.ledger.facts_asked > 1:
-        await asyncio.sleep(0)
+    await asyncio.wait_for(rig.limits.restoring.reached.wait(), 5)
 
     first.live.end(HUNG_UP)
     await first.end()
+    rig.limits.restoring.open()
     await second.end()
 
     assert second.reply.told is None
@@ -205,17 +204,32 @@ async def test_a_store_that_loses_what_is_restored_closes() -> None:
 async def test_a_failed_restoring_whose_waiters_all_left_is_no_unheard_error() -> None:
     rig = await Rig.of()
     client = await rig.client()
-    rig.limits.scripted.append(Empty())
-    ledger_away = StoreUnavailable(FaultCode.LEDGER_UNAVAILABLE, "no")
+    rig.limits.restoring.shut()
     request = rig.start(client)
-    while not rig.limits.requests:
-        await asyncio.sleep(0)
-    rig.books.unavailable = True
+    await asyncio.wait_for(rig.limits.restoring.reached.wait(), 5)
+    rig.limits.down = True
 
     request.live.end(HUNG_UP)
     await request.end()
+    rig.limits.restoring.open()
     await turns_of_the_loop()
 
     assert rig.note(request).code == "client_hung_up"
-    assert attrs.asdict(rig.note(request))["code"] != ledger_away.code
+    rig.assert_nothing_is_left()
+
+
+async def test_a_restoring_that_is_cancelled_is_begun_anew() -> None:
+    rig = await Rig.of()
+    client = await rig.client()
+    rig.limits.restoring.shut()
+    first = rig.start(client)
+    await asyncio.wait_for(rig.limits.restoring.reached.wait(), 5)
+    [restoring] = rig.admit._restoring.values()
+
+    restoring.cancel()
+    await first.end()
+    rig.limits.restoring.open()
+
+    assert first.reply.code == "shutting_down"
+    assert (await rig.serve(client)).reply.told is None
     rig.assert_nothing_is_left()

@@ -214,47 +214,59 @@ EVENTS = st.lists(
 )
 
 
-@given(EVENTS)
-def test_no_order_of_events_breaks_the_cap_or_loses_a_turn(events: list[Take | GiveBack | Leave | Pass]) -> None:
-    in_no_time(_played(events))
+class Players:
+    """Tasks that want a turn, and the turns they have."""
 
+    def __init__(self) -> None:
+        self.turns = FirstComeTurns(MOST, depth=DEPTH, wait_s=10)
+        self.tasks: list[asyncio.Task[str]] = []
+        self.held: list[str] = []
 
-async def _played(events: list[Take | GiveBack | Leave | Pass]) -> None:
-    turns = FirstComeTurns(MOST, depth=DEPTH, wait_s=10)
-    tasks: list[asyncio.Task[str]] = []
-    held: list[str] = []
-
-    def collect() -> None:
-        for task in [task for task in tasks if task.done()]:
-            tasks.remove(task)
-            if not task.cancelled() and task.exception() is None:
-                held.append(task.result())
-
-    for event in events:
+    async def play(self, event: Take | GiveBack | Leave | Pass) -> None:
         match event:
             case Take(candidates):
-                tasks.append(asyncio.create_task(turns.take(candidates)))
-            case GiveBack(nth) if held:
-                turns.give_back(held.pop(nth % len(held)))
-            case Leave(nth) if tasks:
-                tasks[nth % len(tasks)].cancel()
+                self.tasks.append(asyncio.create_task(self.turns.take(candidates)))
+            case GiveBack(nth) if self.held:
+                self.turns.give_back(self.held.pop(nth % len(self.held)))
+            case Leave(nth) if self.tasks:
+                self.tasks[nth % len(self.tasks)].cancel()
             case Pass(seconds):
                 await asyncio.sleep(seconds)
-        collect()
-        assert all(turns.in_flight[name] <= most for name, most in MOST.items())
-        assert all(held.count(name) <= turns.in_flight[name] for name in MOST)
-        assert sum(not task.done() for task in tasks) <= len(tasks)
+        self.collect()
 
-    await turns_of_the_loop()
-    collect()
-    waiting = len(tasks)
-    assert waiting <= DEPTH
-    assert {name: held.count(name) for name in MOST} == turns.in_flight
-    if waiting:  # only because nothing that they could use is free
-        assert any(turns.in_flight[name] == most for name, most in MOST.items())
-    while tasks or held:
-        if held:
-            turns.give_back(held.pop())
+    def collect(self) -> None:
+        """Moves the turns of finished tasks to those that are held."""
+        for task in [task for task in self.tasks if task.done()]:
+            self.tasks.remove(task)
+            if not task.cancelled() and task.exception() is None:
+                self.held.append(task.result())
+
+    async def rest(self) -> None:
         await turns_of_the_loop()
-        collect()
-    assert set(turns.in_flight.values()) == {0}
+        self.collect()
+
+    async def all_end(self) -> None:
+        while self.tasks or self.held:
+            if self.held:
+                self.turns.give_back(self.held.pop())
+            await self.rest()
+
+
+@given(EVENTS)
+def test_no_order_of_events_breaks_the_cap_or_loses_a_turn(events: list[Take | GiveBack | Leave | Pass]) -> None:
+    async def story() -> None:
+        players = Players()
+        for event in events:
+            await players.play(event)
+            assert all(players.turns.in_flight[name] <= most for name, most in MOST.items())
+            assert all(players.held.count(name) <= players.turns.in_flight[name] for name in MOST)
+
+        await players.rest()
+        assert len(players.tasks) <= DEPTH
+        assert {name: players.held.count(name) for name in MOST} == players.turns.in_flight
+        if players.tasks:  # somebody waits only for what is not free
+            assert any(players.turns.in_flight[name] == most for name, most in MOST.items())
+        await players.all_end()
+        assert set(players.turns.in_flight.values()) == {0}
+
+    in_no_time(story())

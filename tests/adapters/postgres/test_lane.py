@@ -70,7 +70,7 @@ async def test_a_hundred_lost_connections_lose_nothing(desk: Desk, desk_bench: L
     async def cut() -> None:
         for _ in range(100):
             await desk.rows(END_LANES)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
         stop.set()
 
     await asyncio.gather(cut(), *(work(nth) for nth in range(20)))

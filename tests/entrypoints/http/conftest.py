@@ -4,10 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
-
-settings.register_profile("modest", max_examples=60, deadline=None)
-settings.load_profile("modest")
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
 

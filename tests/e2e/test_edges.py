@@ -1,0 +1,162 @@
+"""What comes in is bounded: size, time, framing, encoding. Raw sockets, because clients are too polite."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from entrypoints.embedded import EmbeddedStores
+from tests.e2e.house import House, Key
+
+BODY = json.dumps({"model": "sim-chat", "stream": False, "messages": [{"role": "user", "content": "Hi"}]})
+
+
+@pytest.fixture(scope="module")
+def edge_house(stores: EmbeddedStores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with House.open(stores, tmp_path_factory.mktemp("edges"), MAX_BODY_BYTES="5000", BODY_TIMEOUT_S="1") as opened:
+        opened.add_gateway().wait_ready()
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def key(edge_house: House) -> Key:
+    return edge_house.new_key()
+
+
+def exchange(house: House, request: bytes, *, wait_s: float = 5) -> bytes:
+    with socket.create_connection(("127.0.0.1", house.gateways[0].port), timeout=wait_s) as connection:
+        connection.sendall(request)
+        answer = b""
+        try:
+            while chunk := connection.recv(65536):
+                answer += chunk
+                if b"\r\n\r\n" in answer and b"100 Continue" not in answer.split(b"\r\n")[0]:
+                    head, _, body = answer.partition(b"\r\n\r\n")
+                    length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+                    if length and len(body) >= int(length[0].split(b":")[1]):
+                        return answer
+        except TimeoutError:
+            pass
+        return answer
+
+
+def post(key: Key, *headers: str, body: str = BODY, path: str = "/api/chat") -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: g", f"Authorization: Bearer {key.text}", *headers, "", body]
+    return "\r\n".join(lines).encode()
+
+
+def code_of(answer: bytes) -> str:
+    lines = [line for line in answer.split(b"\r\n") if line.lower().startswith(b"x-error-code:")]
+    return lines[0].split(b":")[1].strip().decode() if lines else answer.split(b"\r\n")[0].decode()
+
+
+def test_a_body_larger_than_announced_bound_is_413_at_once(edge_house: House, key: Key) -> None:
+    answer = exchange(edge_house, post(key, "Content-Length: 1000000000", body="{"))
+
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert code_of(answer) == "body_too_large"
+
+
+def test_a_chunked_body_is_counted_as_it_comes(edge_house: House, key: Key) -> None:
+    chunk = "3e8\r\n" + "x" * 1000 + "\r\n"
+
+    assert code_of(exchange(edge_house, post(key, "Transfer-Encoding: chunked", body=chunk * 10))) == "body_too_large"
+
+
+def test_a_chunked_body_is_accepted(edge_house: House, key: Key) -> None:
+    body = f"{len(BODY):x}\r\n{BODY}\r\n0\r\n\r\n"
+
+    assert exchange(edge_house, post(key, "Transfer-Encoding: chunked", body=body)).startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_that_does_not_come_is_408(edge_house: House, key: Key) -> None:
+    began = time.monotonic()
+
+    answer = exchange(edge_house, post(key, "Content-Length: 100", body="{"))
+
+    assert code_of(answer) == "body_too_slow"
+    assert time.monotonic() - began < 3
+
+
+def test_both_framings_are_400(edge_house: House, key: Key) -> None:
+    body = f"{len(BODY):x}\r\n{BODY}\r\n0\r\n\r\n"
+    answer = exchange(edge_house, post(key, f"Content-Length: {len(body)}", "Transfer-Encoding: chunked", body=body))
+
+    assert code_of(answer) == "bad_framing"
+    assert b"connection: close" in answer.lower()
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd", "deflate", "br", "gzip, gzip", "identity, zstd"])
+def test_an_encoded_body_is_415(edge_house: House, key: Key, coding: str) -> None:
+    request = post(key, f"Content-Encoding: {coding}", f"Content-Length: {len(BODY)}")
+
+    assert code_of(exchange(edge_house, request)) == "unsupported_encoding"
+
+
+def test_any_content_type_is_read_as_json(edge_house: House, key: Key) -> None:
+    for kind in ("application/x-www-form-urlencoded", "application/octet-stream", "text/plain; charset=utf-16"):
+        request = post(key, f"Content-Type: {kind}", f"Content-Length: {len(BODY)}")
+        assert exchange(edge_house, request).startswith(b"HTTP/1.1 200")
+
+
+def test_every_answer_names_its_request_and_no_header_of_the_backend(edge_house: House, key: Key) -> None:
+    edge_house.simulator.behave({"behaviour": {"echo_header": "Authorization"}, "times": 1})
+    answers = [
+        exchange(edge_house, post(key, f"Content-Length: {len(BODY)}")),
+        exchange(edge_house, post(key, "Content-Length: 2", body="[]")),
+        exchange(edge_house, b"GET /nowhere HTTP/1.1\r\nHost: g\r\n\r\n"),
+    ]
+
+    for answer in answers:
+        head = answer.split(b"\r\n\r\n")[0].lower()
+        assert b"x-request-id: req_" in head
+        names = {line.split(b":")[0] for line in head.split(b"\r\n")[1:]}
+        assert names <= {
+            b"content-type", b"x-request-id", b"content-length", b"date", b"x-error-code", b"connection",
+        }  # fmt: skip
+
+
+def test_the_backend_gets_built_headers_only(edge_house: House, key: Key) -> None:
+    edge_house.simulator.log(reset=True)
+    exchange(
+        edge_house,
+        post(
+            key, "Origin: http://evil.example", "Cookie: a=b", "X-Forwarded-For: 6.6.6.6", "Connection: authorization",
+            "Accept-Encoding: gzip", "X-HTTP-Method-Override: DELETE", f"Content-Length: {len(BODY)}",
+        ),
+    )  # fmt: skip
+
+    (entry,) = [one for one in edge_house.simulator.log() if one["kind"] == "inference"]
+    names = {name.lower() for name, _ in entry["headers"]}
+    assert names == {
+        "host",
+        "user-agent",
+        "accept",
+        "accept-encoding",
+        "content-type",
+        "content-length",
+        "x-request-id",
+    }
+    assert key.text not in json.dumps(entry)
+
+
+def test_strangers_are_challenged(edge_house: House) -> None:
+    without = exchange(edge_house, b"GET /api/tags HTTP/1.1\r\nHost: g\r\n\r\n")
+    wrong = exchange(edge_house, b"GET /api/tags HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer nz_no\r\n\r\n")
+
+    assert b'www-authenticate: Bearer realm="neuronetz-gateway"\r\n' in without
+    assert b'www-authenticate: Bearer realm="neuronetz-gateway", error="invalid_token"' in wrong
+    assert (code_of(without), code_of(wrong)) == ("missing_api_key", "invalid_api_key")
+
+
+def test_health_needs_no_key_and_readiness_names_every_part(edge_house: House) -> None:
+    alive = exchange(edge_house, b"GET /healthz HTTP/1.1\r\nHost: g\r\n\r\n")
+    ready = exchange(edge_house, b"GET /readyz HTTP/1.1\r\nHost: g\r\n\r\n")
+
+    assert alive.endswith(b'\r\n\r\n{"status":"ok"}')
+    parts = json.loads(ready.split(b"\r\n\r\n")[1])["parts"]
+    assert {"postgres", "redis", "ollama", "backend:default", "audit", "process"} == set(parts)

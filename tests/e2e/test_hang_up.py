@@ -1,0 +1,138 @@
+"""A client that leaves: the backend is let go within a second, by half-close; the call is charged for what it used."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from entrypoints.embedded import EmbeddedStores
+from tests.e2e.house import House, Key
+from tests.e2e.programs import eventually
+
+DIALECTS = ["/api/chat", "/v1/chat/completions"]
+ENDINGS = ["fin", "rst"]
+
+
+@pytest.fixture(scope="module")
+def slow_house(stores: EmbeddedStores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    options = ("--token-delay-ms", "50", "--tokens", "200")
+    with House.open(stores, tmp_path_factory.mktemp("hangup"), *options) as opened:
+        opened.add_gateway().wait_ready()
+        yield opened
+
+
+def send(house: House, key: Key, path: str, *, receive_buffer: int = 0, **changes: object) -> socket.socket:
+    body = json.dumps({"model": "sim-chat", "messages": [{"role": "user", "content": "Hi"}]} | changes).encode()
+    connection = socket.socket()
+    if receive_buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.connect(("127.0.0.1", house.gateways[0].port))
+    head = f"POST {path} HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {key.text}\r\nContent-Length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+def leave(connection: socket.socket, ending: str) -> float:
+    """Hangs up, and says when."""
+    if ending == "rst":
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+    return time.time()
+
+
+def upstream(house: House, key: Key, *, ended: bool = True) -> dict[str, Any]:
+    """The backend's own account of the call, once it has begun or ended."""
+    for _ in eventually(10, 0.02):
+        found = house.rows("select * from audit where tenant_id = %s and event = 'started'", key.tenant_id)
+        entries = {entry["request_id"]: entry for entry in house.simulator.log()}
+        entry = entries.get(found[0]["request_id"].hex) if found else None
+        if entry and (not ended or entry["ended"] != "running") and (ended or entry["output_tokens"] > 2):
+            return entry
+    raise AssertionError
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("path", DIALECTS)
+def test_a_hang_up_while_the_model_writes(slow_house: House, path: str, streamed: bool, ending: str) -> None:  # noqa: FBT001
+    house, key = slow_house, slow_house.new_key()
+    connection = send(house, key, path, stream=streamed)
+    upstream(house, key, ended=False)
+
+    left_at = leave(connection, ending)
+    entry = upstream(house, key)
+    house.settled()
+
+    assert entry["ended"] == "hang-up"
+    assert entry["hang_up_by"] == "fin"
+    assert entry["ended_at_s"] - left_at < 1
+    (finished,) = house.rows("select * from audit where tenant_id = %s and event = 'finished'", key.tenant_id)
+    assert finished["outcome"] == "hung_up"
+    made = entry["prompt_tokens"] + entry["output_tokens"]
+    assert made <= finished["prompt_tokens"] + finished["output_tokens"] <= finished["held_tokens"]
+
+
+@pytest.mark.parametrize("path", DIALECTS)
+def test_a_hang_up_before_the_first_byte(slow_house: House, path: str) -> None:
+    house, key = slow_house, slow_house.new_key()
+    house.simulator.behave({"behaviour": {"first_byte_delay_s": 20}, "times": 1})
+    connection = send(house, key, path, stream=True)
+    for _ in eventually(10):
+        if house.open_holds() == 1:
+            break
+    time.sleep(0.2)
+
+    left_at = leave(connection, "fin")
+    entry = upstream(house, key)
+    house.settled()
+
+    assert entry["ended"] == "hang-up"
+    assert entry["ended_at_s"] - left_at < 1
+
+
+def test_a_hang_up_in_the_queue_costs_nothing(stores: EmbeddedStores, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("queue")
+    with House.open(stores, folder, "--token-delay-ms", "50", "--tokens", "100", BACKEND_MAX_IN_FLIGHT="1") as house:
+        house.add_gateway().wait_ready()
+        first, second = house.new_key(), house.new_key()
+        running = send(house, first, "/api/chat")
+        upstream(house, first, ended=False)
+        waiting = send(house, second, "/api/chat")
+        for _ in eventually(10):
+            if house.open_holds() == 2:
+                break
+
+        leave(waiting, "fin")
+        for _ in eventually(2):
+            if house.open_holds() == 1:
+                break
+
+        (finished,) = house.rows("select * from audit where tenant_id = %s and event = 'finished'", second.tenant_id)
+        assert finished["prompt_tokens"] + finished["output_tokens"] == 0
+        assert house.used(second) == 0
+        running.close()
+
+
+def test_a_reader_that_stalls_is_cut_and_the_backend_let_go(
+    stores: EmbeddedStores, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("stall")
+    with House.open(stores, folder, "--tokens", "8000", SEND_TIMEOUT_S="2") as house:
+        house.add_gateway().wait_ready()
+        key = house.new_key()
+        house.simulator.behave({"behaviour": {"huge_line_bytes": 7_000_000}, "times": 1})
+        connection = send(house, key, "/api/chat", options={"num_predict": 8000}, receive_buffer=4096)
+
+        entry = upstream(house, key)
+        house.settled()
+        connection.close()
+
+        (finished,) = house.rows("select * from audit where tenant_id = %s and event = 'finished'", key.tenant_id)
+        assert finished["outcome"] == finished["code"] == "reader_too_slow"
+        assert entry["prompt_tokens"] + entry["output_tokens"] <= finished["prompt_tokens"] + finished["output_tokens"]
