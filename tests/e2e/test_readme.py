@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -20,7 +21,7 @@ COMMANDS = [line for block in FENCED for line in block.splitlines() if line.star
 
 @pytest.mark.parametrize("line", CURLS)
 def test_a_curl_line_streams_an_answer(house: House, line: str) -> None:
-    if shutil.which("curl") is None:
+    if shutil.which("curl") is None and "CI" not in os.environ:
         pytest.skip("there is no curl here")
     key = house.new_key()
     done = subprocess.run(

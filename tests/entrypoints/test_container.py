@@ -42,7 +42,7 @@ async def test_every_part_can_be_made_and_is_made_once(parts: Parts) -> None:
 
 async def test_every_port_is_filled_by_one_of_its_own(parts: Parts) -> None:
     for name, port in PORTS.items():
-        assert isinstance(parts.providers[name](), port), name  # type: ignore[misc]  # protocols are subclassed here, nominally
+        assert port in type(parts.providers[name]()).__mro__, name
 
 
 async def test_no_part_shows_a_secret(parts: Parts) -> None:
