@@ -100,7 +100,6 @@ class Watch:
         self._settings = settings or WatchSettings()
         self._seen_until: datetime | None = None
         self._told: dict[str, int] = {}
-        self._notices: list[psycopg.Notify] = []
 
     async def run(self) -> None:
         """Watches until cancelled; then takes its leave, unless it still holds something."""
@@ -123,9 +122,7 @@ class Watch:
             name=f"neuronetz-watch {self._process_id.hex}",
             settings={"statement_timeout": "10000", "lock_timeout": "5000"},
         )
-        connection = await psycopg.AsyncConnection.connect(autocommit=True, **parameters)
-        connection.add_notify_handler(self._notices.append)
-        return connection
+        return await psycopg.AsyncConnection.connect(autocommit=True, **parameters)
 
     async def _watch(self, connection: psycopg.AsyncConnection) -> None:
         loop = asyncio.get_running_loop()
@@ -143,11 +140,11 @@ class Watch:
                     if loop.time() >= job.due_s:
                         await job.run(connection)
                         job.due_s = loop.time() + job.every_s
-                await self._tell_notices()
+                # notices that came with the answers above wait in psycopg's backlog and come first here
                 patience_s = max(0.0, min(job.due_s for job in jobs) - loop.time())
-                async for _ in connection.notifies(timeout=patience_s, stop_after=1):
-                    pass
-                await self._tell_notices()
+                notices = [notice async for notice in connection.notifies(timeout=patience_s, stop_after=1)]
+                for notice in notices:
+                    await self._tell_notice(notice)
         except asyncio.CancelledError:
             await self._take_leave(connection)
             raise
@@ -165,15 +162,13 @@ class Watch:
 
     # ---- changes ----
 
-    async def _tell_notices(self) -> None:
-        notices, self._notices[:] = self._notices[:], []
-        for notify in notices:
-            try:
-                notice = msgspec.json.decode(notify.payload, type=_Notice)
-            except msgspec.DecodeError:
-                log.warning("a notice on %s that is none of ours", CHANNEL)
-                continue
-            await self._tell(notice)
+    async def _tell_notice(self, notify: psycopg.Notify) -> None:
+        try:
+            notice = msgspec.json.decode(notify.payload, type=_Notice)
+        except msgspec.DecodeError:
+            log.warning("a notice on %s that is none of ours", CHANNEL)
+            return
+        await self._tell(notice)
 
     async def _reread(self, connection: psycopg.AsyncConnection) -> None:
         row = await (await connection.execute("select neuronetz.ledger_now()")).fetchone()

@@ -86,6 +86,16 @@ def number(least: float, most: float) -> Rule:
     return rule
 
 
+def cut_to_whole(least: int, most: int) -> Rule:
+    """A number that Ollama cuts towards zero, as it does with every whole-numbered option (Ollama `api/types.go`)."""
+    in_bounds = number(least, most)
+
+    def rule(value: Any, path: str) -> int:
+        return int(in_bounds(value, path))
+
+    return rule
+
+
 def list_of(rule: Rule, *, most: int) -> Rule:
     """A list whose items all follow a rule."""
 

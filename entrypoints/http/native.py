@@ -22,6 +22,7 @@ from entrypoints.http.fields import (
     DROPPED,
     Table,
     apply,
+    cut_to_whole,
     deep_size,
     drop,
     flag,
@@ -52,14 +53,14 @@ def _output_cap(value: Any, path: str) -> float:
 
 OPTIONS: Table = {
     "num_predict": _output_cap,  # rewritten: always sent positive
-    "num_keep": whole(-1, _MOST_INT),
+    "num_keep": cut_to_whole(-1, _MOST_INT),
     "seed": seed,
     "temperature": number(0, 10),
-    "top_k": whole(0, 100_000),
+    "top_k": cut_to_whole(-1, 100_000),
     "top_p": number(0, 1),
     "min_p": number(0, 1),
     "typical_p": number(0, 1),
-    "repeat_last_n": whole(-1, 65_536),
+    "repeat_last_n": cut_to_whole(-1, 65_536),
     "repeat_penalty": number(-10, 10),
     "presence_penalty": number(-10, 10),
     "frequency_penalty": number(-10, 10),

@@ -626,7 +626,7 @@ async def test_an_answer_that_cannot_be_closed_keeps_neither_turn_nor_tokens(for
 @pytest.mark.parametrize(
     ("usage", "tokens", "overshoot"),
     [
-        (Usage(None, None), PROMPT + 2, 0),
+        (Usage(None, None), PROMPT + 3, 0),  # two words of five bytes, four bytes a token
         (Usage(-5, -7), PROMPT + 2, 0),
         (Usage(0, 0), PROMPT + 2, 0),
         (Usage(11, 1), 11 + 2, 0),  # more passed than it says

@@ -161,13 +161,18 @@ async def test_a_waiter_that_leaves_as_its_turn_comes_loses_none(first: str) -> 
 
 
 @pytest.mark.parametrize("late_s", [-0.001, 0.0, 0.001])
-def test_a_wait_that_runs_out_as_its_turn_comes_loses_none(late_s: float) -> None:
+@pytest.mark.parametrize("grant_first", [True, False])
+def test_a_wait_that_runs_out_as_its_turn_comes_loses_none(late_s: float, grant_first: bool) -> None:  # noqa: FBT001
     async def story() -> None:
         turns = turns_of(wait_s=10, a=1)
         await turns.take(["a"])
+        loop = asyncio.get_running_loop()
+        if grant_first:  # of timers for the same instant, the older one runs first
+            loop.call_later(10 + late_s, turns.give_back, "a")
         waiting = asyncio.create_task(turns.take(["a"]))
         await asyncio.sleep(0)
-        asyncio.get_running_loop().call_later(10 + late_s, turns.give_back, "a")
+        if not grant_first:
+            loop.call_later(10 + late_s, turns.give_back, "a")
 
         await asyncio.wait([waiting])
         await asyncio.sleep(1)
@@ -268,5 +273,6 @@ def test_no_order_of_events_breaks_the_cap_or_loses_a_turn(events: list[Take | G
             assert any(players.turns.in_flight[name] == most for name, most in MOST.items())
         await players.all_end()
         assert set(players.turns.in_flight.values()) == {0}
+        assert not players.turns._waiters
 
     in_no_time(story())

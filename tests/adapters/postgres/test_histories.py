@@ -68,10 +68,10 @@ class Twins:
         run("truncate neuronetz.tenants, neuronetz.budget_windows, neuronetz.holds, neuronetz.processes cascade")
         run("insert into neuronetz.processes (id, host) values (%s, 'test')", (PROCESS,))
         await self.wait(0)
-        for nth in range(3):
-            if nth != 1:  # the first two keys share a tenant
-                tenant = await self.register.add_tenant(f"t{nth}", actor="test")
-                run("insert into neuronetz.tenants (id, name) values (%s, %s)", (tenant.id, tenant.name))
+        tenants = [await self.register.add_tenant(name, actor="test") for name in ("shared", "other")]
+        for tenant in tenants:
+            run("insert into neuronetz.tenants (id, name) values (%s, %s)", (tenant.id, tenant.name))
+        for nth, tenant in enumerate((tenants[0], tenants[0], tenants[1])):
             key = await self.register.add_key(
                 tenant.name, name=f"k{nth}", prefix=f"nz_0000000{nth}", secret_hash="x", expires_at=None, actor="test"
             )
