@@ -1,72 +1,131 @@
 """The few connections for everything that is not the ledger's hot path: key lookups, the operator's changes, notes.
 
-psycopg's pool, with its patience cut short. When PostgreSQL stays away, the pool waits longer and longer between
-attempts (1, 2, 4, 8 ... s) for as long as `reconnect_timeout`; with a short one it gives up instead, and the next
-caller makes it try anew, so that it serves within seconds of PostgreSQL's return (psycopg issue 370).
+Own and small, because of what was measured with `psycopg_pool`: after an outage its attempts come 1, 2, 4, 8 ... s apart
+for minutes (psycopg issue 370), and on a server that is frozen and not dead its one second of patience ends while the
+statement goes on waiting. Here a connection is made when someone needs it, an idle one is asked whether it lives before
+it is used again, and patience is kept with `cut`: the socket is shut down, which psycopg meets as an ordinary loss.
+Cancelling psycopg instead would wait for the frozen server's leave.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
 
 from adapters.postgres.address import DatabaseAddress
 from domain.faults import FaultCode, StoreUnavailable
 
-_PATIENCE_S = 1.0
-_STATEMENT_TIMEOUT_MS = "5000"
-_RECONNECT_S = 1.0
+PATIENCE_S = 1.0
+_STATEMENT_TIMEOUT_MS = "30000"
 _MOST_WAITING = 200
+_TRUSTED_FOR_S = 1.0
 
 Connection = psycopg.AsyncConnection[DictRow]
 
 
 class Pool:
-    """A small pool. `open()` it in a running loop; PostgreSQL may come later."""
+    """At most so many connections, made when they are needed. Building it connects to nothing."""
 
     def __init__(self, address: DatabaseAddress, *, name: str = "neuronetz-pool", most: int = 4) -> None:
-        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            kwargs={
-                **address.parameters(name=name, settings={"statement_timeout": _STATEMENT_TIMEOUT_MS}),
-                "row_factory": dict_row,
-            },
-            min_size=1,
-            max_size=most,
-            timeout=_PATIENCE_S,
-            max_waiting=_MOST_WAITING,
-            reconnect_timeout=_RECONNECT_S,
-            check=AsyncConnectionPool.check_connection,
-            name=name,
-            open=False,
-        )
-
-    async def open(self) -> None:
-        """Begins to connect; waits for nothing."""
-        await self._pool.open(wait=False)
+        settings = {"statement_timeout": _STATEMENT_TIMEOUT_MS, "client_connection_check_interval": "500"}
+        self._parameters = address.parameters(name=name, settings=settings)
+        self._places = asyncio.Semaphore(most)
+        self._waiting = 0
+        self._idle: list[tuple[Connection, float]] = []
 
     async def close(self) -> None:
-        """Closes every connection."""
-        await self._pool.close(timeout=_PATIENCE_S)
+        """Closes the idle connections; those in use are closed when they come back."""
+        self._idle, idle = [], self._idle
+        for connection, _ in idle:
+            await connection.close()
 
     @asynccontextmanager
-    async def transaction(self, code: FaultCode) -> AsyncIterator[Connection]:
+    async def transaction(self, code: FaultCode, *, patience_s: float = PATIENCE_S) -> AsyncIterator[Connection]:
         """A connection inside one transaction, which commits when the block ends well.
 
         Args:
             code: which fault it is when PostgreSQL cannot answer.
+            patience_s: how long getting a connection may take, and how long the block may.
 
         Raises:
             StoreUnavailable: it cannot.
-            psycopg.errors.UniqueViolation: the caller's to translate; any other error of psycopg's is not let out.
+            psycopg.errors.UniqueViolation: the caller's to translate; no other error of psycopg's is let out.
         """
         try:
-            async with self._pool.connection() as connection:
+            async with self._place(code), self._lent(patience_s) as connection, connection.transaction():
                 yield connection
         except psycopg.errors.UniqueViolation:
             raise
-        except psycopg.Error as error:
+        except (psycopg.Error, OSError, TimeoutError) as error:
             raise StoreUnavailable(code, "PostgreSQL cannot answer.") from error
+
+    @asynccontextmanager
+    async def _place(self, code: FaultCode) -> AsyncIterator[None]:
+        if self._waiting >= _MOST_WAITING:
+            raise StoreUnavailable(code, "Too many are waiting for PostgreSQL.")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._places.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    @asynccontextmanager
+    async def _lent(self, patience_s: float) -> AsyncIterator[Connection]:
+        connection = await self._living() or await self._new(patience_s)
+        guard = asyncio.get_running_loop().call_later(patience_s, cut, connection)
+        try:
+            yield connection
+        except asyncio.CancelledError:
+            cut(connection)  # what it was doing is not known any more
+            raise
+        finally:
+            guard.cancel()
+            await self._take_back(connection)
+
+    async def _living(self) -> Connection | None:
+        loop = asyncio.get_running_loop()
+        while self._idle:
+            connection, since_s = self._idle.pop()
+            if loop.time() - since_s < _TRUSTED_FOR_S and not connection.closed:
+                return connection
+            guard = loop.call_later(PATIENCE_S, cut, connection)
+            try:
+                await connection.execute("")
+            except psycopg.Error:
+                await connection.close()
+            else:
+                return connection
+            finally:
+                guard.cancel()
+        return None
+
+    async def _new(self, patience_s: float) -> Connection:
+        async with asyncio.timeout(patience_s):
+            return await psycopg.AsyncConnection.connect(autocommit=True, row_factory=dict_row, **self._parameters)
+
+    async def _take_back(self, connection: Connection) -> None:
+        if connection.closed or connection.info.transaction_status is not TransactionStatus.IDLE:
+            await connection.close()
+        else:
+            self._idle.append((connection, asyncio.get_running_loop().time()))
+
+
+def cut(connection: psycopg.AsyncConnection[DictRow]) -> None:
+    """Ends a connection from outside, whatever waits on it: that meets an end of file at once."""
+    if connection.closed:
+        return
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as twin:
+        twin.shutdown(socket.SHUT_RDWR)

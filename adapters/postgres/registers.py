@@ -40,6 +40,8 @@ from domain.limits import Scope
 from domain.policies import Policy, TenantState
 from domain.ports.registers import ApiKey, KeyRegister, KeyUse, KnownKey, Taken, Tenant, TenantRegister, Unknown
 
+_PATIENCE_S = 10.0
+"""An operator waits longer than a request does."""
 _SET_POLICY = ", ".join(f"{column} = %({column})s" for column in POLICY_COLUMNS)
 
 
@@ -235,13 +237,13 @@ class PostgresTenantRegister(TenantRegister):
 
     @asynccontextmanager
     async def _reads(self) -> AsyncIterator[_Transaction]:
-        async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE) as connection:
+        async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE, patience_s=_PATIENCE_S) as connection:
             yield _Transaction(connection, "")
 
     @asynccontextmanager
     async def _changes(self, actor: str, taken: str = "The name is taken.") -> AsyncIterator[_Transaction]:
         try:
-            async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE) as connection:
+            async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE, patience_s=_PATIENCE_S) as connection:
                 yield _Transaction(connection, actor)
         except psycopg.errors.UniqueViolation as error:
             raise Taken(taken) from error

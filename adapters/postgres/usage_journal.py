@@ -31,6 +31,7 @@ ONE_BY_ONE_A_SECOND = 200
 NOTES_LOST = "notes_lost"
 _MOST_IN_BATCH = 1_000
 _PAUSE_S = 1.0
+_PATIENCE_S = 5.0
 
 _WRITE = """
     insert into neuronetz.audit (at, tenant_id, request_id, event, key_id, key_prefix, route, model, address, status,
@@ -181,7 +182,7 @@ class PostgresUsageJournal(UsageJournal):
 
     async def _write(self, entries: Sequence[_Entry], *, again: bool) -> None:
         words = msgspec.json.encode([entry.words() for entry in entries])
-        async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE) as connection:
+        async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE, patience_s=_PATIENCE_S) as connection:
             await connection.execute(_WRITE, {"notes": words.decode(), "again": again})
 
 

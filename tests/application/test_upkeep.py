@@ -10,7 +10,7 @@ import pytest
 from application.live_calls import HUNG_UP
 from application.upkeep import for_ever
 from domain.faults import Fault, FaultCode, StoreUnavailable
-from domain.policies import Policy
+from domain.policies import Policy, TenantState
 from domain.ports.limit_store import Outdated
 from domain.settlement import Outcome
 from tests.application.rig import NATIVE, PROMPT, Rig, a_call, in_no_time, scene, turns_of_the_loop
@@ -213,3 +213,15 @@ async def test_an_announcement_outdates_the_copies_of_other_processes() -> None:
     request = rig.limits.requests[0]
     assert request.key_generation == caller.key_generation
     assert await rig.limits.admit(request) == Outdated()
+
+
+async def test_a_resumed_tenant_is_served_at_once() -> None:
+    rig = await Rig.of()
+    client = await rig.client()
+    await rig.suspend(client)
+    assert (await rig.serve(client)).reply.code == "tenant_suspended"
+
+    tenant = await rig.tenants.set_tenant_state("acme", TenantState.ACTIVE, actor="console")
+    await rig.upkeep.taken_in(tenant.id, None, tenant.generation, "resumed")
+
+    assert (await rig.serve(client)).reply.told is None

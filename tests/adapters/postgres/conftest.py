@@ -72,7 +72,6 @@ async def desk(database_url: str) -> AsyncIterator[Desk]:
     address = DatabaseAddress.read(database_url)
     process_id = uuid4()
     lane, pool = Lane(address, process_id), Pool(address)
-    await pool.open()
     await lane.start()
     yield Desk(
         url=database_url,
@@ -104,7 +103,6 @@ def race_ground(database_url: str) -> tuple[str, bytes]:
 
     async def prepare() -> bytes:
         pool = Pool(DatabaseAddress.read(database_url))
-        await pool.open()
         register = PostgresTenantRegister(pool)
         await register.add_tenant("racers", actor="test")
         await register.set_tenant_policy("racers", Policy(budgets=Budgets(total=1000)), actor="test")

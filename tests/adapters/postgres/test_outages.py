@@ -53,7 +53,6 @@ async def fragile(breakable: EmbeddedStores) -> AsyncIterator[Desk]:
     address = DatabaseAddress.read(breakable.database_url)
     process_id = uuid4()
     lane, pool = Lane(address, process_id), Pool(address)
-    await pool.open()
     await lane.start()
     yield Desk(
         url=breakable.database_url,

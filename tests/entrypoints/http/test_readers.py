@@ -448,3 +448,10 @@ def test_any_json_is_a_call_or_a_refusal(endpoint: Endpoint, data: st.DataObject
     else:
         param = "none"
     assert param
+
+
+@pytest.mark.parametrize(("given", "sent"), [(40.0, 40), (40.9, 40), (-1, -1), (0, 0)])
+def test_a_whole_numbered_option_is_cut_towards_zero_as_ollama_does(given: float, sent: int) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "options": {"top_k": given}}
+
+    assert native.read_chat(body).fields["options"] == {"top_k": sent}

@@ -68,7 +68,7 @@ WRONG: list[tuple[Endpoint, dict[str, Any], str]] = [
     (C, {"messages": [{"tool_calls": [{"function": "f"}]}]}, "messages[0].tool_calls[0].function"),
     *((C, {"options": value}, "options") for value in each([], "x", 1, False)),
     *((C, {"options": {"temperature": value}}, "options.temperature") for value in each("0.5", True, -1, 11, [])),
-    *((C, {"options": {"top_k": value}}, "options.top_k") for value in each(1.5, "1", True, -1, 10**6)),
+    *((C, {"options": {"top_k": value}}, "options.top_k") for value in each("1", True, -2, 10**6)),
     *((C, {"options": {"num_predict": value}}, "options.num_predict") for value in each("9", True, [], 1e30)),
     *((C, {"options": {"seed": value}}, "options.seed") for value in each(1.5, "1", True)),
     *((C, {"options": {"stop": value}}, "options.stop") for value in each(1, {}, ["a"] * 17)),
