@@ -1,8 +1,8 @@
 """The few connections for everything that is not the ledger's hot path: key lookups, the operator's changes, notes.
 
-Own and small, because of what was measured with `psycopg_pool`: after an outage its attempts come 1, 2, 4, 8 ... s apart
-for minutes (psycopg issue 370), and on a server that is frozen and not dead its one second of patience ends while the
-statement goes on waiting. Here a connection is made when someone needs it, an idle one is asked whether it lives before
+Own and small, because of what was seen with `psycopg_pool`: after an outage its attempts come 1, 2, 4, 8 ... s apart
+for minutes (psycopg issue 370), and on a server that is frozen rather than dead, its patience for a connection ends
+but the check of that connection goes on waiting. Here a connection is made when someone needs it, an idle one is asked whether it lives before
 it is used again, and patience is kept with `cut`: the socket is shut down, which psycopg meets as an ordinary loss.
 Cancelling psycopg instead would wait for the frozen server's leave.
 """
@@ -53,7 +53,7 @@ class Pool:
 
         Args:
             code: which fault it is when PostgreSQL cannot answer.
-            patience_s: how long getting a connection may take, and how long the block may.
+            patience_s: how long getting a connection and the block may take together.
 
         Raises:
             StoreUnavailable: it cannot.
@@ -84,8 +84,10 @@ class Pool:
 
     @asynccontextmanager
     async def _lent(self, patience_s: float) -> AsyncIterator[Connection]:
-        connection = await self._living() or await self._new(patience_s)
-        guard = asyncio.get_running_loop().call_later(patience_s, cut, connection)
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + patience_s
+        connection = await self._living(deadline_s) or await self._new(deadline_s)
+        guard = loop.call_at(deadline_s, cut, connection)
         try:
             yield connection
         except asyncio.CancelledError:
@@ -95,13 +97,13 @@ class Pool:
             guard.cancel()
             await self._take_back(connection)
 
-    async def _living(self) -> Connection | None:
+    async def _living(self, deadline_s: float) -> Connection | None:
         loop = asyncio.get_running_loop()
         while self._idle:
             connection, since_s = self._idle.pop()
             if loop.time() - since_s < _TRUSTED_FOR_S and not connection.closed:
                 return connection
-            guard = loop.call_later(PATIENCE_S, cut, connection)
+            guard = loop.call_at(deadline_s, cut, connection)
             try:
                 await connection.execute("")
             except psycopg.Error:
@@ -112,8 +114,8 @@ class Pool:
                 guard.cancel()
         return None
 
-    async def _new(self, patience_s: float) -> Connection:
-        async with asyncio.timeout(patience_s):
+    async def _new(self, deadline_s: float) -> Connection:
+        async with asyncio.timeout_at(deadline_s):
             return await psycopg.AsyncConnection.connect(autocommit=True, row_factory=dict_row, **self._parameters)
 
     async def _take_back(self, connection: Connection) -> None:

@@ -13,6 +13,7 @@ from typing import assert_never
 
 import attrs
 import msgspec
+import structlog
 from starlette.types import Receive, Scope, Send
 
 from application.live_calls import HUNG_UP, Cut, LiveCall
@@ -49,6 +50,7 @@ from entrypoints.http.routes import (
 from entrypoints.http.strict_json import read_object
 
 _STOPPED = Cut(Outcome.SHUT_DOWN, Fault(FaultCode.SHUTTING_DOWN, "The gateway is shutting down."))
+_log = structlog.get_logger("neuronetz")
 _CLOSE = (b"connection", b"close")
 _ALIVE = b'{"status":"ok"}'
 
@@ -83,7 +85,12 @@ class Door:
             address=address_of(scope, self.intake),
             credential=credential_of(scope),
         )
-        await self._let_in(route, presented, reply, scope, receive)
+        try:
+            await self._let_in(route, presented, reply, scope, receive)
+        except Exception:
+            _log.exception("request_failed", request_id=request_id)
+            if not reply.begun:
+                await reply.refuse(Fault(FaultCode.INTERNAL, "The gateway failed to serve this request."))
 
     async def _let_in(
         self, route: Route, presented: Presented, reply: HttpReply, scope: Scope, receive: Receive
