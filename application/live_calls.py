@@ -9,11 +9,12 @@ A cut is a cancellation with a reason. The call's own task carries it out, so th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 
 import attrs
 
+from application.afterwork import Afterwork, Slot
 from domain.faults import BackendTimeout, Fault, FaultCode
 from domain.ports.model_backend import Answer
 from domain.ports.surroundings import Clock
@@ -132,6 +133,8 @@ class LiveCalls:
         self._clock = clock
         self._deadlines = deadlines
         self._calls: dict[str, LiveCall] = {}
+        self.afterwork = Afterwork()
+        """What goes on at the backends after calls were abandoned."""
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -141,6 +144,11 @@ class LiveCalls:
 
     def __iter__(self) -> Iterator[LiveCall]:
         return iter(list(self._calls.values()))
+
+    def slots(self) -> Sequence[Slot]:
+        """The leases that must be renewed: of the calls in flight, and of those whose backend still works on."""
+        live = [(call.tenant_id, call.key_id, call.admission_id) for call in self if call.admission_id is not None]
+        return [*live, *self.afterwork.slots]
 
     def add(self, request_id: str, task: asyncio.Task[None]) -> LiveCall:
         """Notes a call that begins; it is forgotten when its task ends."""

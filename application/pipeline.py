@@ -114,7 +114,7 @@ class Pipeline:
             reply=reply,
             live=self._live_calls[presented.request_id],
             tally=Tally(),
-            dispatch=Dispatch(self._backends, self._turns, self._clock),
+            dispatch=Dispatch(self._backends, self._turns, self._clock, self._live_calls.afterwork),
             ending=Ending(),
         )
         try:

@@ -71,10 +71,6 @@ class Upkeep:
         self._live_calls.sweep()
 
     async def _keep_slots(self) -> None:
-        live = [
-            (call.tenant_id, call.key_id, call.admission_id)
-            for call in self._live_calls
-            if call.admission_id is not None
-        ]
-        if live:
-            await self._limits.heartbeat(live)
+        slots = self._live_calls.slots()
+        if slots:
+            await self._limits.heartbeat(slots)

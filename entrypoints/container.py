@@ -271,7 +271,6 @@ async def open_gateway(settings: Settings, parts: Parts | None = None) -> AsyncI
 
 async def _open_stores(parts: Parts, stack: contextlib.AsyncExitStack) -> None:
     pool, ledger_lane, limit_lane = parts.pool(), parts.ledger_lane(), parts.limit_lane()
-    await pool.open()
     stack.push_async_callback(pool.close)
     await ledger_lane.start()
     stack.push_async_callback(ledger_lane.stop)

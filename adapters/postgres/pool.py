@@ -1,9 +1,9 @@
 """The few connections for everything that is not the ledger's hot path: key lookups, the operator's changes, notes.
 
 Own and small, because of what was seen with `psycopg_pool`: after an outage its attempts come 1, 2, 4, 8 ... s apart
-for minutes (psycopg issue 370), and on a server that is frozen rather than dead, its patience for a connection ends
-but the check of that connection goes on waiting. Here a connection is made when someone needs it, an idle one is asked whether it lives before
-it is used again, and patience is kept with `cut`: the socket is shut down, which psycopg meets as an ordinary loss.
+for minutes (psycopg issue 370), and on a server that is frozen rather than dead, its patience ends while its check
+of a connection goes on waiting. Here a connection is made when someone needs it, an idle one is asked whether it lives
+before it is used again, and patience is kept with `cut`: the socket is shut down, which psycopg meets as a loss.
 Cancelling psycopg instead would wait for the frozen server's leave.
 """
 
@@ -40,6 +40,12 @@ class Pool:
         self._places = asyncio.Semaphore(most)
         self._waiting = 0
         self._idle: list[tuple[Connection, float]] = []
+
+    async def open(self) -> None:
+        """Makes a first connection, so that nobody waits for it; without PostgreSQL, nothing."""
+        with contextlib.suppress(StoreUnavailable):
+            async with self.transaction(FaultCode.LEDGER_UNAVAILABLE):
+                pass
 
     async def close(self) -> None:
         """Closes the idle connections; those in use are closed when they come back."""

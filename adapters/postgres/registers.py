@@ -10,23 +10,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-import msgspec
 import psycopg
-from psycopg.types.json import Jsonb
 
-from adapters.postgres.pool import Connection, Pool
+from adapters.postgres.pool import Pool
+from adapters.postgres.register_steps import Steps, no_such_key
 from adapters.postgres.rows import (
+    COPY_KEY,
     KEY_USE,
     KEYS,
     KNOWN_KEY,
-    POLICY_COLUMNS,
-    RECORD,
+    SET_KEY_POLICY,
+    SET_TENANT_POLICY,
     TENANTS,
     WINDOWS,
-    Row,
     key_of,
     known_key_of,
     policy_columns,
@@ -42,7 +40,6 @@ from domain.ports.registers import ApiKey, KeyRegister, KeyUse, KnownKey, Taken,
 
 _PATIENCE_S = 10.0
 """An operator waits longer than a request does."""
-_SET_POLICY = ", ".join(f"{column} = %({column})s" for column in POLICY_COLUMNS)
 
 
 class PostgresKeyRegister(KeyRegister):
@@ -54,7 +51,7 @@ class PostgresKeyRegister(KeyRegister):
     async def find(self, prefix: str) -> KnownKey | None:
         """See the port."""
         async with self._pool.transaction(FaultCode.IDENTITY_UNAVAILABLE) as connection:
-            row = await _one(connection, KNOWN_KEY, {"prefix": prefix})
+            row = await Steps(connection, "").one(KNOWN_KEY, prefix=prefix)
         return None if row is None else known_key_of(row)
 
     async def rehash(self, key_id: str, secret_hash: str) -> None:
@@ -108,11 +105,7 @@ class PostgresTenantRegister(TenantRegister):
             before = await change.tenant(name, lock=True)
             if before.policy == policy:
                 return before
-            await change.run(
-                f"update neuronetz.tenants set {_SET_POLICY} where name = %(name)s",  # noqa: S608 - column names of ours
-                name=name,
-                **policy_columns(policy),
-            )
+            await change.run(SET_TENANT_POLICY, name=name, **policy_columns(policy))
             after = await change.tenant(name)
             await change.record(
                 "set_tenant_policy", after, None, policy_columns(before.policy), policy_columns(after.policy)
@@ -166,11 +159,7 @@ class PostgresTenantRegister(TenantRegister):
             before = await change.key(prefix, lock=True)
             if before.policy == policy:
                 return before
-            await change.run(
-                f"update neuronetz.api_keys set {_SET_POLICY} where prefix = %(prefix)s",  # noqa: S608 - column names of ours
-                prefix=prefix,
-                **policy_columns(policy),
-            )
+            await change.run(SET_KEY_POLICY, prefix=prefix, **policy_columns(policy))
             after = await change.key(prefix)
             await change.record(
                 "set_key_policy", None, after, policy_columns(before.policy), policy_columns(after.policy)
@@ -192,14 +181,7 @@ class PostgresTenantRegister(TenantRegister):
             if before.revoked_at:
                 raise Unknown(f"The key {prefix} is revoked: only a live key can be replaced.")
             await change.revoke(before)
-            copied = f"tenant_id, name, expires_at, budget_id, {', '.join(POLICY_COLUMNS)}"
-            await change.run(
-                f"insert into neuronetz.api_keys (prefix, secret_hash, {copied})"  # noqa: S608 - column names of ours
-                f" select %(new_prefix)s, %(secret_hash)s, {copied} from neuronetz.api_keys where prefix = %(prefix)s",
-                new_prefix=new_prefix,
-                secret_hash=secret_hash,
-                prefix=prefix,
-            )
+            await change.run(COPY_KEY, new_prefix=new_prefix, secret_hash=secret_hash, prefix=prefix)
             after = await change.key(new_prefix)
             await change.record("replace_key", None, after, {"prefix": prefix}, {"prefix": new_prefix})
             return after
@@ -213,7 +195,7 @@ class PostgresTenantRegister(TenantRegister):
             else:
                 row = await read.key_row(key_prefix, "")
                 if str(row["tenant_id"]) != tenant.id:
-                    raise _no_such_key(key_prefix)
+                    raise no_such_key(key_prefix)
                 scope, scope_id, policy = Scope.KEY, row["budget_id"], policy_of(row)
             rows = await read.rows(WINDOWS, tenant_id=UUID(tenant.id), scope_id=scope_id)
             return [window_use_of(row, scope=scope, policy=policy, now=row["now"]) for row in rows]
@@ -236,77 +218,14 @@ class PostgresTenantRegister(TenantRegister):
             ]
 
     @asynccontextmanager
-    async def _reads(self) -> AsyncIterator[_Transaction]:
+    async def _reads(self) -> AsyncIterator[Steps]:
         async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE, patience_s=_PATIENCE_S) as connection:
-            yield _Transaction(connection, "")
+            yield Steps(connection, "")
 
     @asynccontextmanager
-    async def _changes(self, actor: str, taken: str = "The name is taken.") -> AsyncIterator[_Transaction]:
+    async def _changes(self, actor: str, taken: str = "The name is taken.") -> AsyncIterator[Steps]:
         try:
             async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE, patience_s=_PATIENCE_S) as connection:
-                yield _Transaction(connection, actor)
+                yield Steps(connection, actor)
         except psycopg.errors.UniqueViolation as error:
             raise Taken(taken) from error
-
-
-class _Transaction:
-    """The steps that changes are made of."""
-
-    def __init__(self, connection: Connection, actor: str) -> None:
-        self._connection = connection
-        self._actor = actor
-
-    async def run(self, statement: str, **values: Any) -> None:
-        await self._connection.execute(statement, values)
-
-    async def rows(self, query: str, **values: Any) -> list[Row]:
-        cursor = await self._connection.execute(query, values)
-        return await cursor.fetchall()
-
-    async def tenant(self, name: str, *, lock: bool = False) -> Tenant:
-        query = f"{TENANTS} where t.name = %(name)s {'for update of t' if lock else ''}"
-        row = await _one(self._connection, query, {"name": name})
-        if row is None:
-            raise Unknown(f"There is no tenant `{name}`.")
-        return tenant_of(row)
-
-    async def key_row(self, prefix: str, lock: str) -> Row:
-        row = await _one(self._connection, f"{KEYS} where k.prefix = %(prefix)s {lock}", {"prefix": prefix})
-        if row is None:
-            raise _no_such_key(prefix)
-        return row
-
-    async def key(self, prefix: str, *, lock: bool = False) -> ApiKey:
-        return key_of(await self.key_row(prefix, "for update of k" if lock else ""))
-
-    async def revoke(self, before: ApiKey) -> ApiKey:
-        await self.run(
-            "update neuronetz.api_keys set revoked_at = neuronetz.ledger_now() where prefix = %(prefix)s",
-            prefix=before.prefix,
-        )
-        after = await self.key(before.prefix)
-        await self.record("revoke_key", None, after, {"revoked_at": None}, {"revoked_at": after.revoked_at})
-        return after
-
-    async def record(
-        self, change: str, tenant: Tenant | None, key: ApiKey | None, before: Row | None, after: Row
-    ) -> None:
-        owner = tenant.id if tenant is not None else key.tenant_id if key is not None else None
-        detail = {"change": change, "before": before, "after": after}
-        await self.run(
-            RECORD,
-            tenant_id=owner,
-            key_id=None if key is None else key.id,
-            key_prefix=None if key is None else key.prefix,
-            actor=self._actor,
-            detail=Jsonb(detail, dumps=msgspec.json.encode),
-        )
-
-
-async def _one(connection: Connection, query: str, values: Row) -> Row | None:
-    cursor = await connection.execute(query, values)
-    return await cursor.fetchone()
-
-
-def _no_such_key(prefix: str) -> Unknown:
-    return Unknown(f"There is no key {prefix}.")

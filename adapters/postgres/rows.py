@@ -12,7 +12,6 @@ from domain.ports.registers import ApiKey, KnownKey, Tenant
 
 Row = dict[str, Any]
 
-POLICY_COLUMNS = ("rpm", "tpm", "concurrency", "daily_tokens", "monthly_tokens", "total_tokens", "models")
 WINDOW_KINDS = (Window.DAILY, Window.MONTHLY, Window.TOTAL)
 """The window of each `kind`."""
 
@@ -156,6 +155,28 @@ KEY_USE = """
     where a.tenant_id = %(tenant_id)s and a.at >= %(since)s and a.event <> 'admin'
     group by k.id, k.prefix, k.name, k.created_at
     order by k.created_at, k.prefix
+"""
+
+SET_TENANT_POLICY = """
+    update neuronetz.tenants
+    set rpm = %(rpm)s, tpm = %(tpm)s, concurrency = %(concurrency)s, daily_tokens = %(daily_tokens)s,
+        monthly_tokens = %(monthly_tokens)s, total_tokens = %(total_tokens)s, models = %(models)s
+    where name = %(name)s
+"""
+
+SET_KEY_POLICY = """
+    update neuronetz.api_keys
+    set rpm = %(rpm)s, tpm = %(tpm)s, concurrency = %(concurrency)s, daily_tokens = %(daily_tokens)s,
+        monthly_tokens = %(monthly_tokens)s, total_tokens = %(total_tokens)s, models = %(models)s
+    where prefix = %(prefix)s
+"""
+
+COPY_KEY = """
+    insert into neuronetz.api_keys (prefix, secret_hash, tenant_id, name, expires_at, budget_id, rpm, tpm, concurrency,
+        daily_tokens, monthly_tokens, total_tokens, models)
+    select %(new_prefix)s, %(secret_hash)s, tenant_id, name, expires_at, budget_id, rpm, tpm, concurrency,
+        daily_tokens, monthly_tokens, total_tokens, models
+    from neuronetz.api_keys where prefix = %(prefix)s
 """
 
 RECORD = """

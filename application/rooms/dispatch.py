@@ -6,9 +6,13 @@ second backend would make a second answer.
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+
 import attrs
 import structlog
 
+from application.afterwork import Afterwork
 from application.backends import Backends
 from application.live_calls import LiveCall, Waiting
 from application.turns import Turns
@@ -31,6 +35,7 @@ class Dispatch:
     backends: Backends
     turns: Turns
     clock: Clock
+    afterwork: Afterwork = attrs.field(factory=Afterwork)
     sent: Sent = Sent.NO
     backend: str | None = None
     answer: Answer | None = None
@@ -38,6 +43,8 @@ class Dispatch:
     turn_s: float | None = None
     """When its turn came, on the monotonic clock."""
     first_byte_s: float | None = None
+    rest_s: float = 0.0
+    """How long the backend will likely go on after this call was abandoned; until then its places stay taken."""
 
     async def first_piece(self, request_id: str, permitted: PermittedCall, bounds: Bounds, live: LiveCall) -> Piece:
         """Sends the call where it is best served and waits for the first piece.
@@ -68,6 +75,9 @@ class Dispatch:
             answer = await self.backends[name].open(upstream)
             self.answer = live.answer = answer
             piece = await answer.read()
+        except asyncio.CancelledError:
+            self._abandon(name, upstream)
+            raise
         except BackendRejected:
             self.sent = Sent.REFUSED
             raise
@@ -80,7 +90,15 @@ class Dispatch:
         if piece is None:
             raise BackendFailed("The model backend closed without an answer.")
         self.first_byte_s = self.clock.monotonic_s()
+        if upstream.call.streamed:
+            self.afterwork.learn(
+                name, upstream.model.canonical, upstream.bounds.prompt, self.first_byte_s - live.since_s
+            )
         return piece
+
+    def _abandon(self, name: str, upstream: UpstreamCall) -> None:
+        waited_s = self.clock.monotonic_s() - (self.turn_s or 0.0)
+        self.rest_s = self.afterwork.rest_s(name, upstream.model.canonical, upstream.bounds.prompt, waited_s)
 
     def _leave_unreachable(self, name: str, live: LiveCall) -> None:
         live.waits_for = Waiting.STORES  # the next turn is waited for, no first byte
@@ -91,7 +109,7 @@ class Dispatch:
 
     def _end_turn(self) -> None:
         if self._turn is not None:
-            self.turns.give_back(self._turn)
+            self.afterwork.later(self.rest_s, partial(self.turns.give_back, self._turn))
             self._turn = None
 
     def leave(self) -> None:

@@ -7,6 +7,8 @@ cancelled too; the stores' own lanes carry it out and are drained at shutdown.
 
 from __future__ import annotations
 
+from functools import partial
+
 import attrs
 
 from application.rooms.dispatch import Dispatch
@@ -91,7 +93,10 @@ class Debts:
             refund = max(0, self.admitted_tokens - charge.tokens)
             # A refused call consumes nothing; a client that leaves the queue has had its place in the minute.
             refused = dispatch.sent is Sent.NO and ending.outcome is not Outcome.HUNG_UP
-            self.limits.release(self.tenant_id, self.key_id, self.admission_id, refund, refund_call=refused)
+            release = partial(
+                self.limits.release, self.tenant_id, self.key_id, self.admission_id, refund, refund_call=refused
+            )
+            dispatch.afterwork.later(dispatch.rest_s, release, (self.tenant_id, self.key_id, self.admission_id))
 
     def _ms_until(self, instant_s: float | None) -> int:
         return 0 if instant_s is None else int((instant_s - self.began_s) * _MS)

@@ -55,7 +55,6 @@ async def operator_tools(settings: Settings) -> AsyncIterator[OperatorTools]:
 
     pool = Pool(DatabaseAddress.read(settings.need_database_url().unwrap()), name="neuronetz-cli", most=1)
     async with AsyncExitStack() as stack:
-        await pool.open()
         stack.push_async_callback(pool.close)
         passwords = Argon2Passwords(workers=1)
         stack.push_async_callback(passwords.aclose)

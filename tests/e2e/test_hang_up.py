@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from domain.limits import Limits
+from domain.policies import Policy
 from entrypoints.embedded import EmbeddedStores
 from tests.e2e.house import House, Key
 from tests.e2e.programs import eventually
@@ -55,6 +57,10 @@ def upstream(house: House, key: Key, *, ended: bool = True) -> dict[str, Any]:
         if entry and (not ended or entry["ended"] != "running") and (ended or entry["output_tokens"] > 2):
             return entry
     raise AssertionError
+
+
+def inferences(house: House) -> list[dict[str, Any]]:
+    return [entry for entry in house.simulator.log() if entry["kind"] == "inference"]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -117,6 +123,40 @@ def test_a_hang_up_in_the_queue_costs_nothing(stores: EmbeddedStores, tmp_path_f
         assert finished["prompt_tokens"] + finished["output_tokens"] == 0
         assert house.used(second) == 0
         running.close()
+
+
+def test_the_places_of_a_prompt_that_the_backend_reads_on_stay_taken(
+    stores: EmbeddedStores, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("prompt")
+    options = ("--prompt-delay-ms-per-token", "20", "--tokens", "3")
+    with House.open(stores, folder, *options, BACKEND_MAX_IN_FLIGHT="1") as house:
+        house.add_gateway().wait_ready()
+        one = house.new_key(tenant_policy=Policy(limits=Limits(concurrency=1)))
+        other = house.new_key()
+        prompt = [{"role": "user", "content": "word " * 80}]
+        with send(house, one, "/api/chat", messages=prompt) as lesson:
+            lesson.recv(1)  # teaches the gateway how long such a prompt takes
+        for _ in eventually(10):
+            if house.open_holds() == 0:
+                break
+        house.simulator.log(reset=True)
+
+        leaver = send(house, one, "/api/chat", messages=prompt)
+        for _ in eventually(5, 0.01):
+            if inferences(house):
+                break
+        left_at = leave(leaver, "fin")
+        house.settled()
+        with house.client(one) as again:
+            refused = again.post("/api/chat", json={"model": "sim-chat", "messages": prompt})
+        with send(house, other, "/api/chat") as next_in_line:
+            next_in_line.recv(1)
+
+        assert refused.status_code == 429
+        begun = [entry["started_at_s"] for entry in inferences(house)]
+        assert len(begun) == 2
+        assert begun[1] - left_at > 1
 
 
 def test_a_reader_that_stalls_is_cut_and_the_backend_let_go(
