@@ -18,7 +18,7 @@ from application.live_calls import Cut, LiveCall, LiveCalls
 from application.presented import NO_RATES, Presented, PresentedCall, Rates, Reply
 from application.rooms.admit import Admit, admission_request
 from application.rooms.dispatch import Dispatch
-from application.rooms.identify import Identify, never_settled
+from application.rooms.identify import Identify, KnownAndRefused, never_settled
 from application.rooms.permit import permit
 from application.rooms.relay import CapBroken, read_to_end, relay, relay_whole
 from application.rooms.settle import Debts, Ending
@@ -315,6 +315,8 @@ def _as_fault(reason: Refusal | Fault) -> Fault:
 
 def _outcome(reason: Refusal | Fault, sent: Sent) -> Outcome:
     match reason:
+        case BackendFault() if sent is Sent.REFUSED:
+            return Outcome.BACKEND_REFUSED
         case BackendRejected():
             return Outcome.BACKEND_REFUSED
         case BackendFault() if sent is not Sent.NO:
@@ -331,6 +333,8 @@ def note_of(
     call: Call | None = None,
 ) -> Note:
     """The audit trace of a request that took no hold."""
+    if isinstance(reason, KnownAndRefused):
+        caller = reason.caller
     return Note(
         request_id=presented.request_id,
         event="read" if reason is None else "refused",

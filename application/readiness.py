@@ -12,6 +12,8 @@ from domain.ports.limit_store import LimitStore
 from domain.ports.usage_journal import UsageJournal
 
 PROBE_TIMEOUT_S = 1.0
+MOST_UNSETTLED = 10_000
+"""Settlements waiting for PostgreSQL; with more, no new call may be taken on."""
 
 
 class Readiness:
@@ -32,7 +34,7 @@ class Readiness:
             f"backend:{state.name}": "ok" if state.healthy else "unavailable" for state in self._backends.states()
         }
         return {
-            "postgres": postgres,
+            "postgres": "behind with settlements" if self._ledger.unsettled() > MOST_UNSETTLED else postgres,
             "redis": redis,
             "ollama": "ok" if self._backends.any_healthy else "no backend answers",
             **backends,

@@ -114,6 +114,9 @@ class Pool:
                 await connection.execute("")
             except psycopg.Error:
                 await connection.close()
+            except asyncio.CancelledError:
+                await connection.close()
+                raise
             else:
                 return connection
             finally:

@@ -40,6 +40,8 @@ class Dispatch:
     backend: str | None = None
     answer: Answer | None = None
     _turn: str | None = None
+    asked_s: float | None = None
+    """When it began to wait for a turn, on the monotonic clock."""
     turn_s: float | None = None
     """When its turn came, on the monotonic clock."""
     first_byte_s: float | None = None
@@ -54,6 +56,7 @@ class Dispatch:
             BackendRejected: the backend refused the request.
         """
         hosts = dict(self.backends.healthy_hosts(permitted.model.canonical))
+        self.asked_s = self.clock.monotonic_s()
         while hosts:
             name = await self.turns.take(in_order(hosts, self.turns.in_flight))
             self._turn = self.backend = name

@@ -38,6 +38,14 @@ class _Remembered:
     until_s: float
 
 
+class KnownAndRefused(Refusal):
+    """The key is right and its holder known, but it is good no longer. The audit shall say whose it was."""
+
+    def __init__(self, code: Code, sentence: str, caller: Caller) -> None:
+        super().__init__(code, sentence)
+        self.caller = caller
+
+
 def _unknown() -> Refusal:
     # The words "Incorrect API key provided" are what client libraries look for to tell a 401 from other errors.
     return Refusal(Code.INVALID_API_KEY, "Incorrect API key provided. Ask the gateway's operator for a valid one.")
@@ -164,13 +172,14 @@ class Identify:
     def _require_good(self, caller: Caller) -> None:
         state = self._state(caller)
         if state is KeyState.REVOKED:
-            raise Refusal(Code.API_KEY_REVOKED, "This API key was revoked. Ask the gateway's operator for a new one.")
+            sentence = "This API key was revoked. Ask the gateway's operator for a new one."
+            raise KnownAndRefused(Code.API_KEY_REVOKED, sentence, caller)
         if state is KeyState.EXPIRED:
-            raise Refusal(Code.API_KEY_EXPIRED, "This API key has expired. Ask the gateway's operator for a new one.")
+            sentence = "This API key has expired. Ask the gateway's operator for a new one."
+            raise KnownAndRefused(Code.API_KEY_EXPIRED, sentence, caller)
         if caller.tenant_state is TenantState.SUSPENDED:
-            raise Refusal(
-                Code.TENANT_SUSPENDED, "This API key's tenant is suspended. Ask the gateway's operator to resume it."
-            )
+            sentence = "This API key's tenant is suspended. Ask the gateway's operator to resume it."
+            raise KnownAndRefused(Code.TENANT_SUSPENDED, sentence, caller)
 
 
 def never_settled() -> StoreUnavailable:

@@ -83,7 +83,7 @@ class Debts:
                     status=ending.status,
                     code=ending.code,
                     bytes_out=ending.bytes_out,
-                    queued_ms=self._ms_until(dispatch.turn_s),
+                    queued_ms=self._queued_ms(dispatch),
                     first_byte_ms=None if dispatch.first_byte_s is None else self._ms_until(dispatch.first_byte_s),
                     duration_ms=self._ms_until(self.clock.monotonic_s()),
                 )
@@ -97,6 +97,12 @@ class Debts:
                 self.limits.release, self.tenant_id, self.key_id, self.admission_id, refund, refund_call=refused
             )
             dispatch.afterwork.later(dispatch.rest_s, release, (self.tenant_id, self.key_id, self.admission_id))
+
+    def _queued_ms(self, dispatch: Dispatch) -> int:
+        if dispatch.asked_s is None:
+            return 0
+        until_s = self.clock.monotonic_s() if dispatch.turn_s is None else dispatch.turn_s
+        return int((until_s - dispatch.asked_s) * _MS)
 
     def _ms_until(self, instant_s: float | None) -> int:
         return 0 if instant_s is None else int((instant_s - self.began_s) * _MS)

@@ -94,7 +94,7 @@ async def test_times_are_told_from_the_calls_beginning() -> None:
     await served.end()
 
     settlement = rig.settlement(served)
-    assert (settlement.queued_ms, settlement.first_byte_ms, settlement.duration_ms) == (500, 2500, 6500)
+    assert (settlement.queued_ms, settlement.first_byte_ms, settlement.duration_ms) == (0, 2500, 6500)
 
 
 async def test_the_output_cap_is_what_the_budget_has_left() -> None:
@@ -437,7 +437,7 @@ FAILURES = {
     ),
     "is busy": Failure(
         scene=Scene(refuses=BackendFailed("busy", FaultCode.BACKEND_BUSY, answered=True)),
-        outcome=Outcome.BACKEND_BROKE_OFF,
+        outcome=Outcome.BACKEND_REFUSED,
         code="backend_busy",
         streamed=0,
         whole=0,

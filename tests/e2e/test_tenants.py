@@ -69,6 +69,12 @@ def test_a_revoke_in_another_process_binds_on_the_next_call(house: House) -> Non
     assert after.status_code == 401
     assert after.headers["x-error-code"] == "api_key_revoked"
     assert 'error="invalid_token"' in after.headers["www-authenticate"]
+    for _ in eventually(3):
+        notes = house.rows("select * from audit where tenant_id = %s and event = 'refused'", key.tenant_id)
+        if notes:
+            break
+    assert notes[0]["code"] == "api_key_revoked"
+    assert notes[0]["key_prefix"] == key.prefix
 
 
 def test_a_suspended_tenant_is_refused_and_a_resumed_one_served(house: House) -> None:

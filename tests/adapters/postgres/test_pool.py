@@ -70,22 +70,27 @@ async def test_idle_connections_that_died_are_not_given_out(desk: Desk) -> None:
 
 @pytest.mark.stores
 async def test_a_block_that_fails_changes_nothing(desk: Desk) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def fail_half_way() -> None:
         async with desk.pool.transaction(CODE) as connection:
             await connection.execute("insert into neuronetz.tenants (name) values ('half')")
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_half_way()
 
     assert await desk.rows("select 1 from neuronetz.tenants") == []
 
 
 @pytest.mark.stores
 async def test_of_errors_only_the_callers_own_are_let_out(desk: Desk) -> None:
+    async def run(statement: bytes) -> None:
+        async with desk.pool.transaction(CODE) as connection:
+            await connection.execute(statement)
+
     with pytest.raises(psycopg.errors.UniqueViolation):
-        async with desk.pool.transaction(CODE) as connection:
-            await connection.execute("insert into neuronetz.tenants (name) values ('a'), ('a')")
+        await run(b"insert into neuronetz.tenants (name) values ('a'), ('a')")
     with pytest.raises(StoreUnavailable):
-        async with desk.pool.transaction(CODE) as connection:
-            await connection.execute("select nonsense")
+        await run(b"select nonsense")
 
 
 async def test_without_postgresql_it_refuses_without_the_password() -> None:
