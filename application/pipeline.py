@@ -40,6 +40,8 @@ TRIES = 4
 """How often a call whose identity proves outdated is identified anew."""
 LAST_WORDS_S = 5.0
 """How long a client is given to take the end of a broken answer."""
+_MOST_LOGGED = 200
+"""Characters of a model's name: it is the caller's text."""
 _log = structlog.get_logger("neuronetz")
 
 
@@ -256,6 +258,24 @@ class Pipeline:
         passage.ending.status = passage.reply.status
         passage.ending.bytes_out = passage.reply.bytes_out
         self._pay(passage)
+        self._log_end(passage)
+
+    def _log_end(self, passage: Passage) -> None:
+        """One line a call. Who, what, how it ended; never a key, never a prompt."""
+        presented, caller, ending = passage.presented, passage.caller, passage.ending
+        _log.info(
+            "call",
+            request_id=presented.request_id,
+            route=presented.route,
+            tenant=caller.tenant_name if caller else None,
+            key=caller.key_prefix if caller else None,
+            model=passage.call.model[:_MOST_LOGGED] if passage.call else None,
+            backend=passage.dispatch.backend,
+            status=ending.status,
+            outcome=ending.outcome.value,
+            code=ending.code,
+            ms=int((self._clock.monotonic_s() - passage.live.began_s) * 1000),
+        )
 
     def _pay(self, passage: Passage) -> None:
         passage.live.admission_id = None

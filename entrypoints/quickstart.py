@@ -15,7 +15,7 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,8 @@ from entrypoints.simulator.world import Settings as SimulatorSettings
 from entrypoints.simulator.world import World
 
 TENANT = "quickstart"
+TRIAL_TENANT = "quickstart-trial"
+"""Asks for the answer that later starts show, so that the user's own tenant holds nothing but the user's keys."""
 FIRST_KEY = "first"
 STATE_FILE = "gateway.env"
 _ACTOR = "quickstart"
@@ -88,7 +90,7 @@ class Screen:
 
     def line(self, text: str = "") -> None:
         """Plain text, never wrapped: it is meant to be copied."""
-        self.console.print(escape(text), soft_wrap=True)
+        self.console.print(text, markup=False, soft_wrap=True)
 
 
 def quickstart(settings: Settings, wishes: Wishes) -> None:
@@ -110,11 +112,11 @@ def quickstart(settings: Settings, wishes: Wishes) -> None:
             )
             screen.step(f"PostgreSQL and Valkey are running (data in {state})")
         settings = _with_pepper(settings, state)
-        _remember(settings, state)
+        _remember(state, _secrets(settings))
         _log_to_file(settings, state, stack)
         applied = upgrade(settings.need_database_url().unwrap())
         screen.step("Database is migrated" if applied else "Database is up to date")
-        uvloop.run(_serve(settings, wishes, listener, screen, stores))
+        uvloop.run(_serve(settings, wishes, listener, screen, stores, state))
 
 
 def _is_ours(settings: Settings, state: Path) -> bool:
@@ -132,16 +134,19 @@ def _with_pepper(settings: Settings, state: Path) -> Settings:
     return attrs.evolve(settings, key_pepper=tuple(Secret(part) for part in ring.split(",")))
 
 
-def _remember(settings: Settings, state: Path) -> None:
-    """Leaves the settings of this state directory to other commands, readable by us alone."""
+def _remember(state: Path, values: Mapping[str, str]) -> None:
+    """Leaves settings of this state directory to other commands, readable by us alone."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    values = {
+    for name, value in values.items():
+        env_file.rewrite(state / STATE_FILE, name, partial(_instead, value))
+
+
+def _secrets(settings: Settings) -> Mapping[str, str]:
+    return {
         "DATABASE_URL": settings.need_database_url().unwrap(),
         "REDIS_URL": settings.need_redis_url().unwrap(),
         "KEY_PEPPER": ",".join(part.unwrap() for part in settings.key_pepper),
     }
-    for name, value in values.items():
-        env_file.rewrite(state / STATE_FILE, name, partial(_instead, value))
 
 
 def _instead(value: str, _former: str | None) -> str:
@@ -155,9 +160,15 @@ def _log_to_file(settings: Settings, state: Path, stack: contextlib.ExitStack) -
 
 
 async def _serve(
-    settings: Settings, wishes: Wishes, listener: socket.socket, screen: Screen, stores: EmbeddedStores | None
+    settings: Settings,
+    wishes: Wishes,
+    listener: socket.socket,
+    screen: Screen,
+    stores: EmbeddedStores | None,
+    state: Path,
 ) -> None:
     async with _backend(settings, screen) as served:
+        _remember(state, {"OLLAMA_BASE_URL": served.ollama_base_url})
         key = await _first_key(served, screen)
         base_url = _base_url(wishes)
 
@@ -214,8 +225,7 @@ async def _backend(settings: Settings, screen: Screen) -> AsyncIterator[Settings
 async def _first_key(settings: Settings, screen: Screen) -> Secret | None:
     """The key made at the first start; None at later ones, when only its holder still knows it."""
     async with operator_tools(settings) as tools:
-        with contextlib.suppress(Taken):
-            await AdministerTenants(register=tools.tenants, announcer=tools.announcer, actor=_ACTOR).create(TENANT)
+        await _add_tenant(tools, TENANT)
         live = [k for k in await tools.tenants.keys(TENANT) if k.name == FIRST_KEY and k.revoked_at is None]
         if live:
             screen.step(f"Tenant '{TENANT}' has the key {live[0].prefix}... from an earlier start")
@@ -225,6 +235,11 @@ async def _first_key(settings: Settings, screen: Screen) -> Secret | None:
         screen.step(f"Tenant '{TENANT}' and its first key are made. The key is shown this once:")
         screen.line(f"\n    {made.text.unwrap()}\n")
         return made.text
+
+
+async def _add_tenant(tools: OperatorTools, name: str) -> None:
+    with contextlib.suppress(Taken):
+        await AdministerTenants(register=tools.tenants, announcer=tools.announcer, actor=_ACTOR).create(name)
 
 
 def _keys(tools: OperatorTools) -> AdministerKeys:
@@ -245,10 +260,11 @@ async def _trial_key(settings: Settings, first: Secret | None) -> AsyncIterator[
         yield first
         return
     async with operator_tools(settings) as tools:
+        await _add_tenant(tools, TRIAL_TENANT)
         keys = _keys(tools)
         expires_at = tools.clock.now() + timedelta(seconds=_TRIAL_S)
         name = f"trial-{tools.entropy.base62(8)}"
-        made = await keys.create(TENANT, name=name, expires_at=expires_at, pepper=settings.need_peppers()[0])
+        made = await keys.create(TRIAL_TENANT, name=name, expires_at=expires_at, pepper=settings.need_peppers()[0])
         try:
             yield made.text
         finally:

@@ -107,7 +107,7 @@ def main() -> int:
             Path(folder),
             *("--log-tokens-per-line", "0", "--num-parallel", "4096", "--tokens", str(options.tokens)),
             BACKEND_MAX_IN_FLIGHT="4096",
-            LOG_LEVEL="warning",
+            LOG_LEVEL="info",
         ) as house,
     ):
         house.add_gateway().wait_ready()
