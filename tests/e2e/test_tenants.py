@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 
@@ -69,6 +71,7 @@ def test_a_revoke_in_another_process_binds_on_the_next_call(house: House) -> Non
     assert after.status_code == 401
     assert after.headers["x-error-code"] == "api_key_revoked"
     assert 'error="invalid_token"' in after.headers["www-authenticate"]
+    notes: Sequence[Mapping[str, Any]] = []
     for _ in eventually(3):
         notes = house.rows("select * from audit where tenant_id = %s and event = 'refused'", key.tenant_id)
         if notes:
