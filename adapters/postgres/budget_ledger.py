@@ -31,8 +31,11 @@ class PostgresBudgetLedger(BudgetLedger):
 
     async def tenant_facts(self, tenant_id: str) -> TenantFacts:
         """See the port."""
+        return await self._pool.uninterrupted(self._read_facts(UUID(tenant_id)))
+
+    async def _read_facts(self, tenant_id: UUID) -> TenantFacts:
         async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE) as connection:
-            cursor = await connection.execute("select neuronetz.tenant_facts(%s)::text as facts", (UUID(tenant_id),))
+            cursor = await connection.execute("select neuronetz.tenant_facts(%s)::text as facts", (tenant_id,))
             row = await cursor.fetchone()
         return NO_SUCH_TENANT if row is None or row["facts"] is None else read_facts(row["facts"])
 

@@ -4,7 +4,9 @@ Own and small, because of what was seen with `psycopg_pool`: after an outage its
 for minutes (psycopg issue 370), and on a server that is frozen rather than dead, its patience ends while its check
 of a connection goes on waiting. Here a connection is made when someone needs it, an idle one is asked whether it lives
 before it is used again, and patience is kept with `cut`: the socket is shut down, which psycopg meets as a loss.
-Cancelling psycopg instead would wait for the frozen server's leave.
+
+psycopg is never cancelled in the middle of something: that asks the server to cancel, waits for its leave, and now and
+then loses the connection. A caller that may leave works `uninterrupted`: it leaves, and the work ends without it.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -29,6 +32,7 @@ _MOST_WAITING = 200
 _TRUSTED_FOR_S = 1.0
 
 Connection = psycopg.AsyncConnection[DictRow]
+T = TypeVar("T")
 
 
 class Pool:
@@ -40,6 +44,7 @@ class Pool:
         self._places = asyncio.Semaphore(most)
         self._waiting = 0
         self._idle: list[tuple[Connection, float]] = []
+        self._works: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
         """Makes a first connection, so that nobody waits for it; without PostgreSQL, nothing."""
@@ -48,10 +53,24 @@ class Pool:
                 pass
 
     async def close(self) -> None:
-        """Closes the idle connections; those in use are closed when they come back."""
+        """Waits for works whose caller has left, which is not longer than their patience; then closes everything."""
+        if self._works:
+            await asyncio.wait(self._works)
         self._idle, idle = [], self._idle
         for connection, _ in idle:
             await connection.close()
+
+    async def uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Does the work to its end, even if the caller is cancelled while it waits."""
+        task = asyncio.create_task(work)
+        self._works.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._works.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at: its caller may have left
 
     @asynccontextmanager
     async def transaction(self, code: FaultCode, *, patience_s: float = PATIENCE_S) -> AsyncIterator[Connection]:

@@ -50,12 +50,18 @@ class PostgresKeyRegister(KeyRegister):
 
     async def find(self, prefix: str) -> KnownKey | None:
         """See the port."""
+        return await self._pool.uninterrupted(self._find(prefix))
+
+    async def rehash(self, key_id: str, secret_hash: str) -> None:
+        """See the port."""
+        await self._pool.uninterrupted(self._rehash(key_id, secret_hash))
+
+    async def _find(self, prefix: str) -> KnownKey | None:
         async with self._pool.transaction(FaultCode.IDENTITY_UNAVAILABLE) as connection:
             row = await Steps(connection, "").one(KNOWN_KEY, prefix=prefix)
         return None if row is None else known_key_of(row)
 
-    async def rehash(self, key_id: str, secret_hash: str) -> None:
-        """See the port."""
+    async def _rehash(self, key_id: str, secret_hash: str) -> None:
         async with self._pool.transaction(FaultCode.IDENTITY_UNAVAILABLE) as connection:
             await connection.execute(
                 "update neuronetz.api_keys set secret_hash = %s where id = %s", (secret_hash, UUID(key_id))

@@ -147,7 +147,7 @@ class PostgresUsageJournal(UsageJournal):
             if not self._in_flight:
                 self._gather()
             try:
-                await self._write(self._in_flight, again=again)
+                await self._pool.uninterrupted(self._write(self._in_flight, again=again))
             except StoreUnavailable as fault:
                 if isinstance(fault.__cause__, psycopg.DataError):
                     self._drop_unwritable()

@@ -62,6 +62,7 @@ class Twins:
         self.register = MemoryTenantRegister(self.books)
         self.keys: list[ApiKey] = []
         self.made: list[HoldRequest] = []
+        self.settled: set[str] = set()
 
     async def open(self) -> None:
         run = self.connection.execute
@@ -165,8 +166,9 @@ async def play(url: str, history: list[Any]) -> None:
 async def play_batch(twins: Twins, ended: list[Any], begun: list[Any]) -> None:
     requests: list[HoldRequest] = []
     for _, nth, prompt, output, factor, again in begun:
-        if again == 0 and twins.made and twins.made[-1] not in requests:
-            requests.append(twins.made[-1])
+        former = twins.made[-1] if twins.made and again == 0 else None
+        if former is not None and former not in requests and former.request_id not in twins.settled:
+            requests.append(former)
         else:
             requests.append(a_hold(twins.keys[nth], prompt=prompt, output=output, factor=factor))
     settlements: dict[str, Settlement] = {}
@@ -176,6 +178,7 @@ async def play_batch(twins: Twins, ended: list[Any], begun: list[Any]) -> None:
             if hold not in requests:
                 settlements.setdefault(hold.request_id, an_end(hold, Charge(prompt=prompt, output=output)))
     await twins.batch(list(settlements.values()), requests)
+    twins.settled |= settlements.keys()
     twins.made += [request for request in requests if request not in twins.made]
 
 

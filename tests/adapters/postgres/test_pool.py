@@ -23,7 +23,7 @@ async def sleep(pool: Pool, seconds: float, patience_s: float = 1.0) -> None:
 
 @pytest.mark.stores
 async def test_a_storm_of_cancelled_users_leaves_every_place_free(desk: Desk) -> None:
-    users = [asyncio.create_task(sleep(desk.pool, 0.02, 5)) for _ in range(100)]
+    users = [asyncio.create_task(desk.pool.uninterrupted(sleep(desk.pool, 0.02, 5))) for _ in range(100)]
     for nth, user in enumerate(users):
         await asyncio.sleep(0.002)
         if nth % 3:
