@@ -18,6 +18,8 @@ from entrypoints.settings import LogFormat, LogLevel
 
 _KEY = re.compile(r"nz_[0-9A-Za-z]{20,}")
 _BLOT = "nz_***"
+# Without local variables: they hold prompts and backend tokens.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
 def _blot(line: str) -> str:
@@ -45,7 +47,7 @@ def set_up_logs(level: LogLevel, form: LogFormat, stream: TextIO | None = None) 
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks if form is LogFormat.JSON else structlog.processors.format_exc_info,
+        _TRACEBACKS if form is LogFormat.JSON else structlog.processors.format_exc_info,
     ]
     render: Any = _as_json if form is LogFormat.JSON else _Console(out)
     structlog.configure(

@@ -30,6 +30,8 @@ EVERY_S = 0.2
 ONE_BY_ONE_A_SECOND = 200
 NOTES_LOST = "notes_lost"
 _MOST_IN_BATCH = 1_000
+_MOST_CHARACTERS = 256
+"""Of any text in a note. Some of it is the caller's, who could otherwise fill memory and table with one request."""
 _PAUSE_S = 1.0
 _PATIENCE_S = 5.0
 
@@ -95,6 +97,7 @@ class PostgresUsageJournal(UsageJournal):
 
     def note(self, note: Note) -> None:
         """See the port."""
+        note = _clipped(note)
         self._empty.clear()
         self._turn_second()
         if note.event == "refused" and self._is_flood(note):
@@ -184,6 +187,16 @@ class PostgresUsageJournal(UsageJournal):
         words = msgspec.json.encode([entry.words() for entry in entries])
         async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE, patience_s=_PATIENCE_S) as connection:
             await connection.execute(_WRITE, {"notes": words.decode(), "again": again})
+
+
+def _clipped(note: Note) -> Note:
+    texts = attrs.asdict(note, recurse=False)
+    long = {name: text[:_MOST_CHARACTERS] for name, text in texts.items() if _is_long(text)}
+    return attrs.evolve(note, **long) if long else note
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, str) and len(value) > _MOST_CHARACTERS
 
 
 def _writable(value: object) -> object:

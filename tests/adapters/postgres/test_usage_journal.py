@@ -95,3 +95,11 @@ class TestPostgres(JournalContract):
         with contextlib.suppress(TimeoutError):
             await bench.journal.drain(5)
         assert len(await bench.written()) == 1
+
+
+@pytest.mark.stores
+async def test_no_text_of_a_note_is_longer_than_a_line(desk: Desk, desk_journal: PostgresUsageJournal) -> None:
+    desk_journal.note(attrs.evolve(a_note(), model="x" * 4_000_000))
+    await desk_journal.drain(5)
+
+    assert await desk.rows("select model from neuronetz.audit where event = 'refused'") == [("x" * 256,)]

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from entrypoints.observing import set_up_logs
+from entrypoints.settings import LogFormat, LogLevel
+
+KEY = "nz_" + "a1B2" * 12
+
+
+@pytest.fixture(params=list(LogFormat))
+def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
+    """What the logs say, in either form; afterwards they are as they were."""
+    before = logging.getLogger().handlers[:], logging.getLogger().level
+    out = io.StringIO()
+    set_up_logs(LogLevel.INFO, request.param, out)
+    yield out
+    logging.getLogger().handlers, level = before
+    logging.getLogger().setLevel(level)
+    structlog.reset_defaults()
+
+
+def fail(prompt: str) -> None:
+    token = "a-backend-token"
+    raise ValueError(f"{len(prompt)} and {len(token)}")
+
+
+def test_a_traceback_shows_no_local_variable(lines: io.StringIO) -> None:
+    try:
+        fail("a-prompt")
+    except ValueError:
+        structlog.get_logger("neuronetz").exception("failed")
+        logging.getLogger("elsewhere").exception("failed too")
+
+    said = lines.getvalue()
+    assert "ValueError" in said
+    assert "a-prompt" not in said.replace('fail("a-prompt")', "")
+    assert '"a-backend-token"' not in said.replace('token = "a-backend-token"', "")
+
+
+def test_no_line_holds_a_whole_key(lines: io.StringIO) -> None:
+    structlog.get_logger("neuronetz").info("seen", text=f"Bearer {KEY}")
+    logging.getLogger("elsewhere").warning("seen %s", KEY)
+
+    assert KEY not in lines.getvalue()
+    assert lines.getvalue().count("nz_***") == 2
+
+
+@pytest.mark.parametrize("lines", [LogFormat.JSON], indirect=True)
+def test_every_line_is_one_json_object(lines: io.StringIO) -> None:
+    structlog.get_logger("neuronetz").info("two\nlines", text="a\x1b[31mred\nword", thing=object())
+    logging.getLogger("elsewhere").warning("a library's\nline")
+
+    for line in lines.getvalue().splitlines():
+        assert {"event", "level", "timestamp"} <= json.loads(line).keys()
