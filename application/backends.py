@@ -27,7 +27,7 @@ class BackendState:
     name: str
     healthy: bool
     version: str
-    models: Sequence[Model]
+    """Empty before its first good survey."""
 
 
 class Backends:
@@ -60,7 +60,6 @@ class Backends:
                 name=name,
                 healthy=name in self._healthy,
                 version=self._surveys[name].version if name in self._surveys else "",
-                models=self._surveys[name].models if name in self._surveys else (),
             )
             for name in self._backends
         ]

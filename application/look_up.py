@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from application.backends import Backends
-from application.pipeline import TRIES, note_of
+from application.notes import note_of
 from application.presented import Presented, Reply
 from application.rooms.admit import Admit, admission_request
-from application.rooms.identify import Identify, never_settled
+from application.rooms.identify import TRIES, Identify, never_settled
 from application.rooms.permit import not_found
 from domain.faults import Fault
 from domain.models import Model, canonical

@@ -10,69 +10,38 @@ from __future__ import annotations
 
 import asyncio
 
-import attrs
 import structlog
 
 from application.backends import Backends
-from application.live_calls import Cut, LiveCall, LiveCalls
-from application.presented import NO_RATES, Presented, PresentedCall, Rates, Reply
+from application.live_calls import SHUT_DOWN, LiveCall, LiveCalls
+from application.notes import note_of
+from application.passage import Entered, Passage
+from application.presented import PresentedCall, Rates, Reply
 from application.rooms.admit import Admit, admission_request
 from application.rooms.dispatch import Dispatch
-from application.rooms.identify import Identify, KnownAndRefused, never_settled
+from application.rooms.identify import TRIES, Identify, never_settled
 from application.rooms.permit import permit
 from application.rooms.relay import CapBroken, read_to_end, relay, relay_whole
-from application.rooms.settle import Debts, Ending
+from application.rooms.reserve import reserve
+from application.rooms.settle import Debts, outcome_of
 from application.turns import Turns
 from domain.bounds import OutputCaps
-from domain.calls import NO_BOUNDS, Bounds, Call, PermittedCall
-from domain.faults import BackendFailed, BackendFault, Fault, FaultCode
+from domain.calls import PermittedCall
+from domain.faults import BackendFailed, Fault, FaultCode
 from domain.policies import Caller
-from domain.ports.budget_ledger import BudgetLedger, Granted, HoldRequest, Spent
+from domain.ports.budget_ledger import BudgetLedger
 from domain.ports.limit_store import Admitted, Full, LimitStore
 from domain.ports.model_backend import Answer
 from domain.ports.surroundings import Clock
-from domain.ports.usage_journal import Note, UsageJournal
-from domain.refusals import BackendRejected, BudgetSpent, RateLimited, Refusal
-from domain.settlement import Outcome, Sent
-from domain.tally import Tally
+from domain.ports.usage_journal import UsageJournal
+from domain.refusals import RateLimited, Refusal
+from domain.settlement import Outcome
 
-TRIES = 4
-"""How often a call whose identity proves outdated is identified anew."""
 LAST_WORDS_S = 5.0
 """How long a client is given to take the end of a broken answer."""
 _MOST_LOGGED = 200
 """Characters of a model's name: it is the caller's text."""
 _log = structlog.get_logger("neuronetz")
-
-
-@attrs.frozen(kw_only=True)
-class Entered:
-    """A call that has passed rooms 2 to 5: known, permitted, admitted, and its tokens held."""
-
-    caller: Caller
-    permitted: PermittedCall
-    bounds: Bounds
-    """With the output cap as granted."""
-    rates: Rates
-
-
-@attrs.define
-class Passage:
-    """One call on its way through the rooms: what is known of it so far."""
-
-    presented: PresentedCall
-    reply: Reply
-    live: LiveCall
-    tally: Tally
-    dispatch: Dispatch
-    ending: Ending
-    caller: Caller | None = None
-    debts: Debts | None = None
-    call: Call | None = None
-    bounds: Bounds = NO_BOUNDS
-    rates: Rates = NO_RATES
-    granted: bool = False
-    """Whether its tokens are held: the audit then has this call's start, and the settlement writes its end."""
 
 
 class Pipeline:
@@ -115,9 +84,7 @@ class Pipeline:
             presented=presented,
             reply=reply,
             live=self._live_calls[presented.request_id],
-            tally=Tally(),
             dispatch=Dispatch(self._backends, self._turns, self._clock, self._live_calls.afterwork),
-            ending=Ending(),
         )
         try:
             passage.live.enter()
@@ -146,39 +113,41 @@ class Pipeline:
             call = passage.call = passage.call or presented.read()
             permitted = permit(caller, call, self._backends.catalogue, self._caps)
             passage.bounds = permitted.bounds
-            admission_id = presented.request_id if attempt == 0 else f"{presented.request_id}-{attempt}"
-            admitted = await self._take_rates(passage, caller, permitted, admission_id)
+            debts = passage.debts = self._debts(passage, caller, attempt)
+            admitted = await self._take_rates(passage, debts, caller, permitted)
             if admitted is None:
                 continue
-            bounds = await self._take_tokens(passage, caller, permitted, admitted)
+            bounds = await reserve(self._ledger, debts, presented, caller, permitted, epoch=admitted.epoch)
             if bounds is None:
+                passage.pay()
                 continue
-            passage.bounds = bounds
-            return Entered(caller=caller, permitted=permitted, bounds=bounds, rates=passage.rates)
+            passage.granted, passage.bounds = True, bounds
+            return Entered(permitted=permitted, bounds=bounds)
         raise never_settled()
 
-    async def _take_rates(
-        self, passage: Passage, caller: Caller, permitted: PermittedCall, admission_id: str
-    ) -> Admitted | None:
-        """Room 4. None: the caller is outdated.
-
-        A second attempt needs an admission id of its own: the store answers a repeated one as it did before.
-        """
-        debts = passage.debts = Debts(
+    def _debts(self, passage: Passage, caller: Caller, attempt: int) -> Debts:
+        """A later attempt needs an admission id of its own: the store answers a repeated one as it did before."""
+        request_id = passage.presented.request_id
+        return Debts(
             limits=self._limits,
             ledger=self._ledger,
             clock=self._clock,
-            request_id=passage.presented.request_id,
-            admission_id=admission_id,
+            request_id=request_id,
+            admission_id=request_id if attempt == 0 else f"{request_id}-{attempt}",
             tenant_id=caller.tenant_id,
             key_id=caller.key_id,
             began_s=passage.live.began_s,
         )
+
+    async def _take_rates(
+        self, passage: Passage, debts: Debts, caller: Caller, permitted: PermittedCall
+    ) -> Admitted | None:
+        """Room 4. None: the caller is out of date."""
         tokens = permitted.bounds.hold
         debts.will_admit(tokens)
-        verdict = await self._admit(admission_request(caller, admission_id, tokens=tokens, calls=1))
+        verdict = await self._admit(admission_request(caller, debts.admission_id, tokens=tokens, calls=1))
         if isinstance(verdict, Admitted):
-            passage.live.admission_id = admission_id
+            passage.live.admission_id = debts.admission_id
             passage.rates = Rates(rpm=verdict.rpm, tpm=verdict.tpm)
             return verdict
         debts.nothing_admitted()
@@ -189,67 +158,19 @@ class Pipeline:
             )
         return None
 
-    async def _take_tokens(
-        self, passage: Passage, caller: Caller, permitted: PermittedCall, admitted: Admitted
-    ) -> Bounds | None:
-        """Room 5. None: the caller, or the admission, is outdated."""
-        debts, wanted = passage.debts, permitted.bounds
-        if debts is None:
-            raise AssertionError("rates come before tokens")
-        debts.will_hold()
-        verdict = await self._ledger.hold(
-            HoldRequest(
-                request_id=passage.presented.request_id,
-                tenant_id=caller.tenant_id,
-                key_id=caller.key_id,
-                key_prefix=caller.key_prefix,
-                epoch=admitted.epoch,
-                prompt_tokens=wanted.prompt,
-                output_tokens=wanted.output,
-                output_factor=wanted.output_factor,
-                route=passage.presented.route,
-                model=permitted.model.canonical,
-                address=passage.presented.address,
-            )
-        )
-        if isinstance(verdict, Granted):
-            passage.granted = True
-            return attrs.evolve(wanted, output=verdict.output_tokens)
-        debts.nothing_held()
-        if isinstance(verdict, Spent):
-            raise BudgetSpent(
-                scope=verdict.scope,
-                window=verdict.window,
-                limit=verdict.limit,
-                used=verdict.used,
-                held=verdict.held,
-                ends=verdict.ends,
-            )
-        self._pay(passage)
-        return None
-
     async def _answer(self, passage: Passage, entered: Entered) -> Answer:
         """Rooms 6 and 7."""
         dispatch, live, reply = passage.dispatch, passage.live, passage.reply
+        tally, rates = passage.tally, passage.rates
         first = await dispatch.first_piece(passage.presented.request_id, entered.permitted, entered.bounds, live)
         answer = dispatch.answer
         if answer is None:
             raise AssertionError("a first piece comes from an answer")
-        if not entered.permitted.call.streamed:
-            await relay_whole(
-                answer, first, reply, rates=entered.rates, tally=passage.tally, live=live, clock=self._clock
-            )
-            return answer
-        await relay(
-            answer,
-            first,
-            reply,
-            rates=entered.rates,
-            bounds=entered.bounds,
-            tally=passage.tally,
-            live=live,
-            clock=self._clock,
-        )
+        if entered.permitted.call.streamed:
+            bounds = entered.bounds
+            await relay(answer, first, reply, rates=rates, bounds=bounds, tally=tally, live=live, clock=self._clock)
+        else:
+            await relay_whole(answer, first, reply, rates=rates, tally=tally, live=live, clock=self._clock)
         return answer
 
     def _settle(self, passage: Passage) -> None:
@@ -257,7 +178,7 @@ class Pipeline:
         passage.dispatch.leave()
         passage.ending.status = passage.reply.status
         passage.ending.bytes_out = passage.reply.bytes_out
-        self._pay(passage)
+        passage.pay()
         self._log_end(passage)
 
     def _log_end(self, passage: Passage) -> None:
@@ -277,25 +198,18 @@ class Pipeline:
             ms=int((self._clock.monotonic_s() - passage.live.began_s) * 1000),
         )
 
-    def _pay(self, passage: Passage) -> None:
-        passage.live.admission_id = None
-        if passage.debts is not None and passage.call is not None:
-            passage.debts.pay(passage.call, passage.bounds, passage.tally, passage.dispatch, passage.ending)
-
     # -- other endings ------------------------------------------------------------------------------------------
 
     async def _end_badly(self, passage: Passage, reason: Refusal | Fault) -> None:
         passage.ending.code = reason.code.value
-        passage.ending.outcome = _outcome(reason, passage.dispatch.sent)
+        passage.ending.outcome = outcome_of(reason, passage.dispatch.sent)
         await self._last_words(passage, reason)
         self._note_refusal(passage, reason)
 
     async def _end_cut(self, passage: Passage) -> None:
         if passage.ending.outcome is Outcome.DONE:
             return  # the client has its whole answer
-        cut = passage.live.cut
-        if cut is None:
-            cut = Cut(Outcome.SHUT_DOWN, Fault(FaultCode.SHUTTING_DOWN, "The gateway is shutting down."))
+        cut = passage.live.cut or SHUT_DOWN  # nobody else cancels a call without saying why
         passage.ending.outcome = cut.outcome
         passage.ending.code = cut.fault.code.value if cut.outcome is not Outcome.HUNG_UP else None
         if cut.outcome is not Outcome.HUNG_UP:
@@ -331,39 +245,3 @@ class Pipeline:
 
 def _as_fault(reason: Refusal | Fault) -> Fault:
     return reason if isinstance(reason, Fault) else Fault(FaultCode.STREAM_BROKEN, reason.sentence)
-
-
-def _outcome(reason: Refusal | Fault, sent: Sent) -> Outcome:
-    match reason:
-        case BackendFault() if sent is Sent.REFUSED:
-            return Outcome.BACKEND_REFUSED
-        case BackendRejected():
-            return Outcome.BACKEND_REFUSED
-        case BackendFault() if sent is not Sent.NO:
-            return Outcome.BACKEND_BROKE_OFF
-        case _:
-            return Outcome.NOT_SENT if sent is Sent.NO else Outcome.FAILED
-
-
-def note_of(
-    presented: Presented,
-    reply: Reply,
-    reason: Refusal | Fault | None,
-    caller: Caller | None,
-    call: Call | None = None,
-) -> Note:
-    """The audit trace of a request that took no hold."""
-    if isinstance(reason, KnownAndRefused):
-        caller = reason.caller
-    return Note(
-        request_id=presented.request_id,
-        event="read" if reason is None else "refused",
-        route=presented.route,
-        address=presented.address,
-        status=reply.status,
-        code=None if reason is None else reason.code.value,
-        tenant_id=caller.tenant_id if caller else None,
-        key_id=caller.key_id if caller else None,
-        key_prefix=caller.key_prefix if caller else None,
-        model=call.model if call else None,
-    )

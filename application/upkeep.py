@@ -13,6 +13,7 @@ import structlog
 from application.backends import Backends
 from application.live_calls import SWEEP_INTERVAL_S, LiveCalls
 from application.rooms.identify import Identify
+from domain.changes import Change
 from domain.faults import Fault
 from domain.ports.limit_store import LimitStore
 
@@ -59,11 +60,14 @@ class Upkeep:
             loops.create_task(for_ever(self._poll_interval_s, "backends", self._backends.survey_all))
 
     async def taken_in(self, tenant_id: str, key_id: str | None, generation: int, what: str) -> None:
-        """A tenant or key was changed, by us or by anyone: forget copies, warn the others, cut what must end."""
+        """A tenant or key was changed, by us or by anyone: forget copies, warn the others, cut what must end.
+
+        `what` is the word of a `Change`.
+        """
         self._identify.forget(tenant_id, key_id)
-        if what == "revoked" and key_id is not None:
+        if what == Change.REVOKED and key_id is not None:
             self._live_calls.cut_key(key_id)
-        elif what == "suspended":
+        elif what == Change.SUSPENDED:
             self._live_calls.cut_tenant(tenant_id)
         await self._limits.announce(tenant_id, [(key_id or tenant_id, generation)])
 

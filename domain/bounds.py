@@ -18,6 +18,10 @@ from domain.refusals import Code, Refusal
 SLACK_PER_PIECE = 16
 """Tokens that a template puts around one message or tool: role, separators."""
 TWO_RUNS_FACTOR = 3
+"""How often M is used by a thinking model that must answer in a format. Ollama lets it think without the format, and
+then run again with its thoughts in the prompt (`server/routes.go`, v0.33): M of thoughts, the same M read again, and
+M of answer.
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -30,15 +34,6 @@ class OutputCaps:
     """For calls that ask for more."""
     unknown_context: int
     """Assumed context length of a model whose own is not known; bounds prompts with images."""
-
-
-def _prompt_bound(call: Call, model: Model, unknown_context: int) -> int:
-    context = model.context_length
-    if call.images:
-        return context or unknown_context
-    slack = SLACK_PER_PIECE * call.pieces + model.template_bytes
-    bounds = (size + slack for size in call.inputs_bytes)
-    return sum(bounds) if context is None else sum(min(context, bound) for bound in bounds)
 
 
 def bounds_of(call: Call, model: Model, caps: OutputCaps, *limits: Limits) -> Bounds:
@@ -68,3 +63,12 @@ def bounds_of(call: Call, model: Model, caps: OutputCaps, *limits: Limits) -> Bo
     if tpm is not None:
         output = min(output, (tpm - prompt) // factor)
     return Bounds(prompt=prompt, output=output, output_factor=factor)
+
+
+def _prompt_bound(call: Call, model: Model, unknown_context: int) -> int:
+    context = model.context_length
+    if call.images:
+        return context or max(unknown_context, model.least_context)
+    slack = SLACK_PER_PIECE * call.pieces + model.template_bytes
+    bounds = (size + slack for size in call.inputs_bytes)
+    return sum(bounds) if context is None else sum(min(context, bound) for bound in bounds)

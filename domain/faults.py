@@ -2,12 +2,13 @@
 
 ::
 
-    Fault
-     +- StoreUnavailable   PostgreSQL, Redis or the hash pool cannot answer
-     +- Overloaded         every backend's slots are taken and the queue is full, or the wait ran out
+    Fault                  by itself: a call that was cut, or a bug of ours
+     +- StoreUnavailable   PostgreSQL or Redis cannot answer, or the answer changes too often to be acted on
+     +- Overloaded         no room now: the queue is full or the wait in it ran out, too many keys are being verified,
+     |                     or no healthy backend has the model
      +- BackendFault
          +- BackendUnreachable   nothing was sent: another backend may be tried
-         +- BackendFailed        it was sent; the answer failed or broke off
+         +- BackendFailed        it was sent, and refused as busy, answered with an error, or broken off
          +- BackendTimeout       it was sent; no byte came in time
 """
 

@@ -75,19 +75,6 @@ class PresentedKey:
     """The whole HMAC, 32 bytes: the name of this key in caches, from which the key cannot be recovered."""
 
 
-def _digest(body: str, pepper: bytes) -> bytes:
-    return hmac.digest(pepper, body.encode("ascii"), "sha256")
-
-
-def _check_characters(digest: bytes) -> str:
-    number = int.from_bytes(digest[:8], "big") >> (64 - _CHECK_BITS)
-    characters = []
-    for _ in range(CHECK_LENGTH):
-        number, digit = divmod(number, 62)
-        characters.append(ALPHABET[digit])
-    return "".join(characters)
-
-
 def mint(prefix: str, secret: str, pepper: bytes) -> PresentedKey:
     """Makes a key from random base62 characters.
 
@@ -137,3 +124,16 @@ def key_state(*, revoked_at: datetime | None, expires_at: datetime | None, now: 
     if expires_at is not None and now >= expires_at:
         return KeyState.EXPIRED
     return KeyState.ACTIVE
+
+
+def _digest(body: str, pepper: bytes) -> bytes:
+    return hmac.digest(pepper, body.encode("ascii"), "sha256")
+
+
+def _check_characters(digest: bytes) -> str:
+    number = int.from_bytes(digest[:8], "big") >> (64 - _CHECK_BITS)
+    characters = []
+    for _ in range(CHECK_LENGTH):
+        number, digit = divmod(number, 62)
+        characters.append(ALPHABET[digit])
+    return "".join(characters)

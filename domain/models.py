@@ -27,27 +27,6 @@ _DEFAULT_TAG = "latest"
 _MOST_PARTS = 3
 
 
-def _malformed() -> Refusal:
-    return Refusal(
-        Code.INVALID_MODEL_NAME,
-        "The model name is malformed: write it as `name:tag`, for instance `llama3.2:latest`.",
-        param="model",
-    )
-
-
-def _cut_source(name: str) -> tuple[str, str]:
-    """A name in lower case without its source, and the source: `local`, `cloud` or none.
-
-    Ollama cuts at the **last** colon: `x:20b:cloud`, `x:20b-cloud` and `x:CLOUD` are all cloud; `my-cloud` is not.
-    """
-    head, colon, tail = name.rpartition(":")
-    if colon and tail in ("local", "cloud"):
-        return head, tail
-    if colon and tail.endswith("-cloud") and "/" not in tail:
-        return name.removesuffix("-cloud"), "cloud"
-    return name, ""
-
-
 def canonical(name: str) -> str:
     """The one form of a model name: `host/namespace/model:tag` in lower case.
 
@@ -97,6 +76,8 @@ class Model:
     canonical: str
     context_length: int | None = None
     """The most tokens one prompt can become: of the loaded runner if loaded, else as trained. None: not known."""
+    least_context: int = 0
+    """Where the context is not known: what it is at least, because another host of the model has as much."""
     template_bytes: int = 512
     """An upper bound on the tokens that template and built-in system text add to a prompt."""
     capabilities: frozenset[str] = frozenset()
@@ -111,7 +92,7 @@ class Model:
 
 
 class Catalogue:
-    """Every model that some healthy backend has, by canonical name. A snapshot: a new one replaces it."""
+    """Every model of every backend that was ever seen, by canonical name. A snapshot: a new one replaces it."""
 
     def __init__(self, models_by_backend: Mapping[str, Iterable[Model]]) -> None:
         self._by_name: dict[str, dict[str, Model]] = {}
@@ -145,9 +126,31 @@ class Catalogue:
         return attrs.evolve(
             model,
             context_length=max(contexts) if len(contexts) == len(hosts) else None,
+            least_context=max(contexts, default=0) if len(contexts) < len(hosts) else 0,
             template_bytes=max(m.template_bytes for m in hosts),
             capabilities=frozenset().union(*(m.capabilities for m in hosts)) if told else frozenset(),
         )
 
 
 EMPTY_CATALOGUE = Catalogue({})
+
+
+def _cut_source(name: str) -> tuple[str, str]:
+    """A name in lower case without its source, and the source: `local`, `cloud` or none.
+
+    Ollama cuts at the **last** colon: `x:20b:cloud`, `x:20b-cloud` and `x:CLOUD` are all cloud; `my-cloud` is not.
+    """
+    head, colon, tail = name.rpartition(":")
+    if colon and tail in ("local", "cloud"):
+        return head, tail
+    if colon and tail.endswith("-cloud") and "/" not in tail:
+        return name.removesuffix("-cloud"), "cloud"
+    return name, ""
+
+
+def _malformed() -> Refusal:
+    return Refusal(
+        Code.INVALID_MODEL_NAME,
+        "The model name is malformed: write it as `name:tag`, for instance `llama3.2:latest`.",
+        param="model",
+    )

@@ -8,7 +8,7 @@
      +- BackendRejected the backend itself refused the request (its 4xx)
 
 Each has one stable code, listed in `Code`. Which HTTP status and which body a dialect gives it is decided in one
-place, `entrypoints/http/problems.py`.
+place, `entrypoints/http/problems.py`; only `BackendRejected` carries a status, the backend's own, which is passed on.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ class RateLimited(Refusal):
 
     def __init__(self, *, rate: Rate, scope: Scope, limit: int, retry_after_s: int) -> None:
         what = {
-            Rate.RPM: f"{limit} requests per minute",
-            Rate.TPM: f"{limit} tokens per minute",
-            Rate.CONCURRENCY: f"{limit} requests at once",
+            Rate.RPM: f"make {limit} requests per minute",
+            Rate.TPM: f"use {limit} tokens per minute",
+            Rate.CONCURRENCY: f"make {limit} requests at once",
         }[rate]
         super().__init__(
             Code.RATE_LIMITED,
-            f"Rate limit reached: this {scope} may make {what}. Please try again in {retry_after_s} s.",
+            f"Rate limit reached: this {scope} may {what}. Please try again in {retry_after_s} s.",
         )
         self.rate = rate
         self.scope = scope

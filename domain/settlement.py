@@ -57,8 +57,6 @@ class Charge:
     output: int
     overshoot: int = 0
     """What the backend reported beyond the hold: it broke its cap. Not charged; an alarm."""
-    exact: bool = True
-    """Whether the numbers are the backend's own."""
 
     @property
     def tokens(self) -> int:
@@ -74,7 +72,7 @@ def charge_of(bounds: Bounds, tally: Tally, *, sent: Sent, streamed: bool, gener
     if sent in (Sent.NO, Sent.REFUSED):
         return NOTHING
     if sent is Sent.ERRED:
-        return Charge(prompt=bounds.prompt, output=0, exact=False)
+        return Charge(prompt=bounds.prompt, output=0)
     most_output = bounds.output * bounds.output_factor
     usage = tally.usage
     if usage is not None and tally.ended:
@@ -85,10 +83,10 @@ def charge_of(bounds: Bounds, tally: Tally, *, sent: Sent, streamed: bool, gener
             prompt, output = _cut_to(bounds, prompt, output)
         return Charge(prompt=prompt, output=output, overshoot=overshoot)
     if not generates:
-        return Charge(prompt=bounds.prompt, output=0, exact=False)
+        return Charge(prompt=bounds.prompt, output=0)
     # Not streamed, one object holds the whole text: a token has at least one byte. Without text nothing was counted.
     counted = tally.counted if streamed else max(tally.objects, tally.text_bytes) or most_output
-    return Charge(prompt=bounds.prompt, output=min(max(counted, _reported(usage)), most_output), exact=False)
+    return Charge(prompt=bounds.prompt, output=min(max(counted, _reported(usage)), most_output))
 
 
 def _reported(usage: Usage | None) -> int:

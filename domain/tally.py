@@ -50,7 +50,6 @@ class Tally:
     text_bytes: int = 0
     usage: Usage | None = None
     ended: bool = False
-    error: str | None = None
 
     def see(self, piece: Piece) -> None:
         """Adds one piece."""
@@ -60,8 +59,6 @@ class Tally:
             self.usage = piece.usage
         if piece.ended:
             self.ended = True
-        if piece.error is not None:
-            self.error = piece.error
 
     def over(self, bounds: Bounds) -> bool:
         """Whether the backend has plainly broken its cap, so that the stream must be cut."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from adapters.ollama import plain
+from adapters.ollama.lines import LineDecoder
 from adapters.ollama.transport import UpstreamResponse
 from domain.calls import Call
 from domain.faults import BackendFailed
@@ -21,27 +22,13 @@ from domain.tally import Piece
 
 END_OF_HTTP_S: Final = 1.0
 _MOST_LOGGED: Final = 500
-_log = structlog.get_logger("adapters.ollama")
-
-
-class Decoder(Protocol):
-    """Bytes of one stream to pieces; see `ndjson` and `sse`."""
-
-    fault: BackendFailed | None
-    over: bool
-    cause: str | None
-
-    def feed(self, octets: bytes) -> Piece | None:
-        """The piece that a chunk makes, None when nothing is whole yet."""
-
-    def finish(self) -> Piece | None:
-        """What is left at the end of HTTP."""
+_log = structlog.get_logger("neuronetz")
 
 
 class StreamedAnswer(Answer):
     """An answer in pieces."""
 
-    def __init__(self, upstream: UpstreamResponse, decoder: Decoder, redact: Callable[[str], str]) -> None:
+    def __init__(self, upstream: UpstreamResponse, decoder: LineDecoder, redact: Callable[[str], str]) -> None:
         self._upstream = upstream
         self._decoder = decoder
         self._redact = redact
@@ -78,10 +65,10 @@ class StreamedAnswer(Answer):
         except (TimeoutError, BackendFailed):
             self._upstream.close()
 
-    def _log_cause(self, decoder: Decoder) -> None:
+    def _log_cause(self, decoder: LineDecoder) -> None:
         text = self._redact(decoder.cause or "")[:_MOST_LOGGED]
         decoder.cause = None
-        _log.warning("a backend broke off its answer", backend_said=text)
+        _log.warning("backend_answer_failed", backend_said=text)
 
     @property
     def clogged(self) -> bool:

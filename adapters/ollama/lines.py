@@ -1,4 +1,4 @@
-"""Whole lines out of chunks that may end anywhere.
+"""Whole lines out of chunks that may end anywhere, and what the decoders of both dialects make of them in common.
 
 The line limit is the one of Ollama's own client and runner, 8 MB: the final object of `/api/generate` carries
 `context`, and one with twenty log probabilities a token is kilobytes (Ollama v0.33 `api/client.go`). A longer line
@@ -7,9 +7,11 @@ is a broken or hostile backend, and is not kept.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 from domain.faults import BackendFailed
+from domain.tally import Piece
 
 MOST_LINE_BYTES: Final = 8 * 1024 * 1024
 
@@ -50,3 +52,34 @@ class Lines:
             self.rest()
             raise BackendFailed("The model backend sent a line that does not end.")
         self._held.append(begun)
+
+
+class LineDecoder(ABC):
+    """Bytes of one stream to pieces; see `ndjson` and `sse`."""
+
+    def __init__(self) -> None:
+        self._lines = Lines()
+        self.fault: BackendFailed | None = None
+        """What came after the last good line of a piece was not the protocol."""
+        self.over = False
+        """Whether the end mark or an error was seen: what comes after is not looked at."""
+        self.cause: str | None = None
+        """The backend's own words of an error; for the log only."""
+
+    def feed(self, octets: bytes) -> Piece | None:
+        """The piece that a chunk makes; None when nothing is whole yet."""
+        try:
+            lines = self._lines.feed(octets)
+        except BackendFailed as fault:
+            self.fault = fault
+            return None
+        return self._piece(lines) if lines else None
+
+    def finish(self) -> Piece | None:
+        """The piece of a last line without its line feed, at the end of HTTP."""
+        rest = self._lines.rest()
+        return self._piece([rest]) if rest else None
+
+    @abstractmethod
+    def _piece(self, lines: list[bytes]) -> Piece | None:
+        """The piece that whole lines make, up to the first that ends or breaks the stream."""

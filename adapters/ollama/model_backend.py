@@ -36,7 +36,7 @@ _OK: Final = 200
 _MOST_LOGGED: Final = 500
 _STREAMED_TYPES: Final = {Dialect.NATIVE: "application/x-ndjson", Dialect.OPENAI: "text/event-stream"}
 _PLAIN_TYPE: Final = "application/json"
-_log = structlog.get_logger("adapters.ollama")
+_log = structlog.get_logger("neuronetz")
 
 
 class OllamaBackend(ModelBackend):
@@ -87,7 +87,7 @@ class OllamaBackend(ModelBackend):
             octets = await response.read_whole(MOST_ERROR_BYTES) or b""
         text = text_of(octets)
         said = self._address.redact(text if text is not None else octets[:_MOST_LOGGED].decode("utf-8", "replace"))
-        _log.warning("a backend refused", backend=self.name, status=response.status, backend_said=said[:_MOST_LOGGED])
+        _log.warning("backend_refused", backend=self.name, status=response.status, backend_said=said[:_MOST_LOGGED])
         return rejection_of(response.status, said if text is not None else None)
 
     async def _judge(self, response: UpstreamResponse, call: Call) -> None:
@@ -97,9 +97,7 @@ class OllamaBackend(ModelBackend):
             raise BackendFailed("The model backend answered in an encoding that was not asked for.")
         expected = _STREAMED_TYPES[call.endpoint.dialect] if call.streamed else _PLAIN_TYPE
         if response.content_type != expected:
-            _log.warning(
-                "a backend answers with another type", backend=self.name, content_type=response.content_type[:80]
-            )
+            _log.warning("backend_wrong_type", backend=self.name, content_type=response.content_type[:80])
             raise BackendFailed("The model backend answered with something that is not its protocol.")
 
     async def survey(self) -> Survey:
@@ -130,7 +128,7 @@ class OllamaBackend(ModelBackend):
             async with turns:
                 self._described[one.key] = listings.describe(await self._get("/api/show", {"model": one.name}))
         except BackendFailed as fault:
-            _log.warning("a backend does not describe a model", backend=self.name, model=one.name, why=fault.sentence)
+            _log.warning("backend_model_not_described", backend=self.name, model=one.name, reason=fault.sentence)
 
     async def _get(self, path: str, question: dict[str, Any] | None = None) -> Any:
         method = "GET" if question is None else "POST"

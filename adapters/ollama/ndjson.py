@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from adapters.ollama import objects, rewrites
-from adapters.ollama.lines import Lines
+from adapters.ollama.lines import LineDecoder
 from adapters.ollama.rejections import sentence_of_error
 from domain.calls import Endpoint
 from domain.faults import BackendFailed
@@ -26,38 +26,18 @@ _GENERATE_MARK: Final = b'","response":"'
 _GENERATE_TAIL: Final = b'","done":false}'
 
 
-class NativeStream:
+class NativeStream(LineDecoder):
     """Bytes of one native stream to pieces."""
 
     def __init__(self, endpoint: Endpoint, *, ours: str, theirs: str) -> None:
         """Takes the model's name as the backend spells it and as the caller does."""
-        self._lines = Lines()
+        super().__init__()
         self._theirs = rewrites.json_inside(theirs)
         self._head = b'{"model":"%b","created_at":"' % rewrites.json_inside(ours)
         self._new_head = None if ours == theirs else b'{"model":"%b","created_at":"' % self._theirs
         chat = endpoint is Endpoint.NATIVE_CHAT
         self._mark = _CHAT_MARK if chat else _GENERATE_MARK
         self._tail = _CHAT_TAIL if chat else _GENERATE_TAIL
-        self.fault: BackendFailed | None = None
-        """What came after the last good line of a piece was not the protocol."""
-        self.over = False
-        """Whether the end mark or an error was seen: what comes after is not looked at."""
-        self.cause: str | None = None
-        """The backend's own words of an error; for the log only."""
-
-    def feed(self, octets: bytes) -> Piece | None:
-        """The piece that a chunk makes; None when no line is whole yet."""
-        try:
-            lines = self._lines.feed(octets)
-        except BackendFailed as fault:
-            self.fault = fault
-            return None
-        return self._piece(lines) if lines else None
-
-    def finish(self) -> Piece | None:
-        """The piece of a last line without line feed."""
-        rest = self._lines.rest()
-        return self._piece([rest]) if rest else None
 
     def _piece(self, lines: list[bytes]) -> Piece | None:
         piece = Piece(b"")

@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from adapters.ollama import objects, rewrites
-from adapters.ollama.lines import Lines
+from adapters.ollama.lines import LineDecoder
 from adapters.ollama.rejections import GENERATION_FAILED, sentence_of_error
 from domain.calls import Endpoint
 from domain.faults import BackendFailed
@@ -36,12 +36,12 @@ _ZERO_USAGE: Final = b',"usage":{"prompt_tokens":0,"completion_tokens":0,"total_
 _SAFE_ROLE: Final = b'"role":"assistant",'
 
 
-class OpenAIStream:
+class OpenAIStream(LineDecoder):
     """Bytes of one OpenAI stream to pieces."""
 
     def __init__(self, endpoint: Endpoint, *, ours: str, theirs: str, request_id: str, wants_usage: bool) -> None:
         """Takes the model's name as the backend spells it and as the caller does."""
-        self._lines = Lines()
+        super().__init__()
         self._theirs = rewrites.json_inside(theirs)
         self._request_id = request_id.encode()
         self._wants_usage = wants_usage
@@ -55,26 +55,6 @@ class OpenAIStream:
         if ours != theirs:
             new_model = b'"model":"%b' % self._theirs
             self._new_model = new_model + _CHAT_CHOICES if chat else new_model + b'",'
-        self.fault: BackendFailed | None = None
-        """What came after the last good event of a piece was not the protocol."""
-        self.over = False
-        """Whether the end mark or an error was seen: what comes after is not looked at."""
-        self.cause: str | None = None
-        """The backend's own words of an error; for the log only."""
-
-    def feed(self, octets: bytes) -> Piece | None:
-        """The piece that a chunk makes; None when no event is whole yet."""
-        try:
-            lines = self._lines.feed(octets)
-        except BackendFailed as fault:
-            self.fault = fault
-            return None
-        return self._piece(lines) if lines else None
-
-    def finish(self) -> Piece | None:
-        """The piece of a last event without its line feed."""
-        rest = self._lines.rest()
-        return self._piece([rest]) if rest else None
 
     def _piece(self, lines: list[bytes]) -> Piece | None:
         piece: Piece | None = None

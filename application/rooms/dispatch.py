@@ -35,7 +35,7 @@ class Dispatch:
     backends: Backends
     turns: Turns
     clock: Clock
-    afterwork: Afterwork = attrs.field(factory=Afterwork)
+    afterwork: Afterwork
     sent: Sent = Sent.NO
     backend: str | None = None
     answer: Answer | None = None

@@ -25,9 +25,11 @@ from domain.ports.surroundings import Clock, PasswordHash
 from domain.refusals import Code, Refusal
 
 MOST_REMEMBERED = 10_000
-_log = structlog.get_logger("neuronetz")
+TRIES = 4
+"""How often a request whose caller proves out of date is identified, before it is `never_settled`."""
 REFUSED_S = 1.0
 """How long a revoked or suspended caller is remembered as such: a resumed tenant must not wait for long."""
+_log = structlog.get_logger("neuronetz")
 
 
 @attrs.frozen

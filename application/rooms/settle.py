@@ -13,9 +13,11 @@ import attrs
 
 from application.rooms.dispatch import Dispatch
 from domain.calls import Bounds, Call
+from domain.faults import BackendFault, Fault
 from domain.ports.budget_ledger import BudgetLedger, Settlement
 from domain.ports.limit_store import LimitStore
 from domain.ports.surroundings import Clock
+from domain.refusals import BackendRejected, Refusal
 from domain.settlement import NOTHING, Outcome, Sent, charge_of
 from domain.tally import Tally
 
@@ -104,5 +106,18 @@ class Debts:
         until_s = self.clock.monotonic_s() if dispatch.turn_s is None else dispatch.turn_s
         return int((until_s - dispatch.asked_s) * _MS)
 
-    def _ms_until(self, instant_s: float | None) -> int:
-        return 0 if instant_s is None else int((instant_s - self.began_s) * _MS)
+    def _ms_until(self, instant_s: float) -> int:
+        return int((instant_s - self.began_s) * _MS)
+
+
+def outcome_of(reason: Refusal | Fault, sent: Sent) -> Outcome:
+    """What the audit calls a call that a refusal or a fault has ended."""
+    match reason:
+        case BackendFault() if sent is Sent.REFUSED:
+            return Outcome.BACKEND_REFUSED
+        case BackendRejected():
+            return Outcome.BACKEND_REFUSED
+        case BackendFault() if sent is not Sent.NO:
+            return Outcome.BACKEND_BROKE_OFF
+        case _:
+            return Outcome.NOT_SENT if sent is Sent.NO else Outcome.FAILED

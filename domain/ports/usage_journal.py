@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from enum import StrEnum
 from typing import Protocol
 
 import attrs
+
+
+class Event(StrEnum):
+    """What a noted request was. Written to the audit; never changes its meaning."""
+
+    REFUSED = "refused"
+    READ = "read"
 
 
 @attrs.frozen(kw_only=True)
@@ -13,8 +21,7 @@ class Note:
     """One request that took no hold."""
 
     request_id: str
-    event: str
-    """`refused` or `read`."""
+    event: Event = attrs.field(converter=Event)
     route: str
     """The route's constant, never the raw path of an unknown one."""
     address: str

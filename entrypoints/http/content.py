@@ -1,13 +1,15 @@
-"""Rules for content that both dialects share: tools, schemas, images, stop words."""
+"""What both dialects share: rules for tools, schemas, images and stop words, and what every call must have."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from entrypoints.http.fields import DROPPED, Rule, json_object, list_of, table, text, wrong
+from domain.refusals import Code, Refusal
+from entrypoints.http.fields import DROPPED, Rule, json_object, list_of, size, table, text, whole, wrong
 
 MAX_MESSAGES = 512
 """Ollama tokenises the whole prompt again for each message it drops (`server/prompt.go`): the cost is quadratic."""
@@ -15,6 +17,7 @@ MAX_TOOLS = 128
 MAX_INPUTS = 512
 MAX_IMAGES = 16
 MAX_SCHEMA_BYTES = 65_536
+_MOST_SEED = 2**31 - 1
 _MEMORY_WORDS = re.compile(
     rb"out of memory|cudamalloc|failed to allocate|unable to allocate|insufficient memory|\boom\b", re.IGNORECASE
 )
@@ -87,3 +90,34 @@ tools: Rule = list_of(
     ),
     most=MAX_TOOLS,
 )
+
+
+def seed(value: Any, path: str) -> int:
+    """A seed. SDKs in Python send 64 bits, the runner takes 32; -1 is Ollama's "a new one each time"."""
+    given = int(whole(-(2**63), 2**63 - 1)(value, path))
+    return given if given == -1 else given & _MOST_SEED
+
+
+def empty(field: str) -> Refusal:
+    """An empty prompt is Ollama's way to load or unload a model."""
+    return Refusal(
+        Code.EMPTY_PROMPT,
+        f"`{field}` must not be empty: loading and unloading models is the operator's business.",
+        param=field,
+    )
+
+
+def required_model(fields: Mapping[str, Any]) -> str:
+    """The model's name, which every call must give."""
+    model = fields.get("model")
+    if not model:
+        raise wrong("model", "the name of a model")
+    return str(model)
+
+
+def input_sizes(value: str | list[str], field: str) -> tuple[int, ...]:
+    """UTF-8 bytes of each input of an embedding."""
+    inputs = [value] if isinstance(value, str) else value
+    if not inputs or not any(inputs):
+        raise empty(field)
+    return tuple(map(size, inputs))

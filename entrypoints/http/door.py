@@ -16,8 +16,9 @@ import msgspec
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from application.live_calls import HUNG_UP, Cut, LiveCall
+from application.live_calls import HUNG_UP, SHUT_DOWN, LiveCall
 from application.look_up import LookUp
+from application.notes import note_of
 from application.pipeline import Pipeline
 from application.presented import Presented, PresentedCall
 from application.readiness import Readiness
@@ -25,9 +26,8 @@ from domain.calls import Call
 from domain.faults import Fault, FaultCode
 from domain.policies import Caller
 from domain.ports.surroundings import Entropy
-from domain.ports.usage_journal import Note, UsageJournal
+from domain.ports.usage_journal import UsageJournal
 from domain.refusals import Code, Refusal
-from domain.settlement import Outcome
 from entrypoints.http import looks
 from entrypoints.http.incoming import (
     ClientGone,
@@ -49,7 +49,6 @@ from entrypoints.http.routes import (
 )
 from entrypoints.http.strict_json import read_object
 
-_STOPPED = Cut(Outcome.SHUT_DOWN, Fault(FaultCode.SHUTTING_DOWN, "The gateway is shutting down."))
 _log = structlog.get_logger("neuronetz")
 _CLOSE = (b"connection", b"close")
 _ALIVE = b'{"status":"ok"}'
@@ -73,18 +72,14 @@ class Door:
         request_id = self.entropy.request_id()
         raw_path: bytes = scope["raw_path"]
         reply = HttpReply(send, dialect_of(raw_path), request_id)
+        presented = Presented(request_id=request_id, route="-", address=address_of(scope, self.intake), credential=None)
         try:
             require_plain_framing(scope)
             route, name = route_of(scope["method"], raw_path)
         except Refusal as refusal:
-            await self._turn_away(scope, reply, request_id, refusal)
+            await self._turn_away(presented, reply, refusal)  # an unknown path is not written down
             return
-        presented = Presented(
-            request_id=request_id,
-            route=name,
-            address=address_of(scope, self.intake),
-            credential=credential_of(scope),
-        )
+        presented = attrs.evolve(presented, route=name, credential=credential_of(scope))
         try:
             await self._let_in(route, presented, reply, scope, receive)
         except Exception:  # noqa: BLE001  the last net: a bug is logged and answered, not told to the server
@@ -111,7 +106,7 @@ class Door:
         try:
             body = await read_body(scope, receive, self.intake)
         except Refusal as refusal:
-            await self._turn_away(scope, reply, presented.request_id, refusal, route=presented.route)
+            await self._turn_away(presented, reply, refusal)
             return
         except ClientGone:
             return
@@ -161,21 +156,10 @@ class Door:
                 body = msgspec.json.encode({"status": "ready" if ready else "not ready", "parts": parts})
                 await reply.look(body, status=200 if ready else 503)
 
-    async def _turn_away(
-        self, scope: Scope, reply: HttpReply, request_id: str, refusal: Refusal, route: str = "-"
-    ) -> None:
-        """Refuses before anything of the body is believed; an unknown path is not written down."""
+    async def _turn_away(self, presented: Presented, reply: HttpReply, refusal: Refusal) -> None:
+        """Refuses before anything of the body is believed."""
         await reply.refuse(refusal, extra=_extra(refusal))
-        self.journal.note(
-            Note(
-                request_id=request_id,
-                event="refused",
-                route=route,
-                address=address_of(scope, self.intake),
-                status=reply.status,
-                code=refusal.code.value,
-            )
-        )
+        self.journal.note(note_of(presented, reply, refusal))
 
 
 def _extra(reason: Refusal | Fault) -> list[tuple[bytes, bytes]]:
@@ -195,5 +179,5 @@ async def _watch(live: LiveCall, reply: HttpReply, receive: Receive) -> None:
             live.end(HUNG_UP)
         await asyncio.wait([live.task])
     except asyncio.CancelledError:
-        live.end(_STOPPED)
+        live.end(SHUT_DOWN)
         raise

@@ -17,23 +17,6 @@ from entrypoints.http.routes import Look
 from entrypoints.http.strict_json import read_object
 
 
-def _openai_model(model: Model) -> dict[str, Any]:
-    changed = model.listing.get("modified_at", "")
-    try:
-        created = int(datetime.fromisoformat(changed).timestamp())
-    except (ValueError, TypeError, OverflowError):  # the listing is a backend's word
-        created = 0
-    return {"id": model.listing.get("name", model.name), "object": "model", "created": created, "owned_by": "library"}
-
-
-def _asked_model(body: Mapping[str, Any]) -> str:
-    # Older clients say `name`; some send both, one of them empty.
-    asked = body.get("model") or body.get("name")
-    if not asked:
-        raise wrong("model", "the name of a model")
-    return text(asked, "model")
-
-
 def answer(look: Look, look_up: LookUp, caller: Caller, *, raw_path: bytes, body: bytes) -> bytes:
     """The body of a look.
 
@@ -61,3 +44,20 @@ def _content(look: Look, look_up: LookUp, caller: Caller, raw_path: bytes, body:
             return _openai_model(look_up.model(caller, asked)) | {"id": asked}
         case _:
             assert_never(look)
+
+
+def _openai_model(model: Model) -> dict[str, Any]:
+    changed = model.listing.get("modified_at", "")
+    try:
+        created = int(datetime.fromisoformat(changed).timestamp())
+    except (ValueError, TypeError, OverflowError):  # the listing is a backend's word
+        created = 0
+    return {"id": model.listing.get("name", model.name), "object": "model", "created": created, "owned_by": "library"}
+
+
+def _asked_model(body: Mapping[str, Any]) -> str:
+    # Older clients say `name`; some send both, one of them empty.
+    asked = body.get("model") or body.get("name")
+    if not asked:
+        raise wrong("model", "the name of a model")
+    return text(asked, "model")

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from domain.calls import Call, Endpoint
-from domain.refusals import Code, Refusal
 from entrypoints.http import content
 from entrypoints.http.fields import (
     DROPPED,
@@ -41,12 +40,6 @@ _MOST_INT = 2**31 - 1
 _THINK_LEVELS = ("low", "medium", "high", "max")
 
 
-def seed(value: Any, path: str) -> int:
-    """A seed. SDKs in Python send 64 bits, the runner takes 32; -1 is Ollama's "a new one each time"."""
-    given = int(whole(-(2**63), 2**63 - 1)(value, path))
-    return given if given == -1 else given & _MOST_INT
-
-
 def _output_cap(value: Any, path: str) -> float:
     return float(number(-(2.0**63), 2.0**63)(value, path))
 
@@ -54,7 +47,7 @@ def _output_cap(value: Any, path: str) -> float:
 OPTIONS: Table = {
     "num_predict": _output_cap,  # rewritten: always sent positive
     "num_keep": cut_to_whole(-1, _MOST_INT),
-    "seed": seed,
+    "seed": content.seed,
     "temperature": number(0, 10),
     "top_k": cut_to_whole(-1, 100_000),
     "top_p": number(0, 1),
@@ -137,23 +130,6 @@ EMBED: Table = {
 }
 
 
-def empty(field: str) -> Refusal:
-    """An empty prompt is Ollama's way to load or unload a model."""
-    return Refusal(
-        Code.EMPTY_PROMPT,
-        f"`{field}` must not be empty: loading and unloading models is the operator's business.",
-        param=field,
-    )
-
-
-def required_model(fields: Mapping[str, Any]) -> str:
-    """The model's name, which every call must give."""
-    model = fields.get("model")
-    if not model:
-        raise wrong("model", "the name of a model")
-    return str(model)
-
-
 def _asked_output(fields: dict[str, Any]) -> int | None:
     """The caller's cap. 0, negative, absent and fractions below 1 all mean "no cap" to some runner: not given."""
     asked = fields.get("options", {}).pop("num_predict", None)
@@ -171,7 +147,7 @@ def read_chat(body: Mapping[str, Any]) -> Call:
     fields = apply(CHAT, body)
     messages = fields.get("messages")
     if not messages:
-        raise empty("messages")
+        raise content.empty("messages")
     tools = fields.get("tools", [])
     if not tools:
         fields.pop("tools", None)
@@ -188,7 +164,7 @@ def read_generate(body: Mapping[str, Any]) -> Call:
     """`POST /api/generate`."""
     fields = apply(GENERATE, body)
     if not fields.get("prompt"):
-        raise empty("prompt")
+        raise content.empty("prompt")
     if not fields.get("images"):
         fields.pop("images", None)
     texts = (fields.get(name, "") for name in ("prompt", "suffix", "system"))
@@ -206,7 +182,7 @@ def _call(endpoint: Endpoint, fields: dict[str, Any], *, text_bytes: int, pieces
     streamed = fields.pop("stream", True)
     return Call(
         endpoint=endpoint,
-        model=required_model(fields),
+        model=content.required_model(fields),
         streamed=streamed,
         fields={name: value for name, value in fields.items() if name != "model"},
         asked_output_tokens=asked,
@@ -218,21 +194,13 @@ def _call(endpoint: Endpoint, fields: dict[str, Any], *, text_bytes: int, pieces
     )
 
 
-def input_sizes(value: str | list[str], field: str) -> tuple[int, ...]:
-    """UTF-8 bytes of each input of an embedding."""
-    inputs = [value] if isinstance(value, str) else value
-    if not inputs or not any(inputs):
-        raise empty(field)
-    return tuple(map(size, inputs))
-
-
 def read_embed(body: Mapping[str, Any]) -> Call:
     """`POST /api/embed`."""
     fields = apply(EMBED, body)
     return Call(
         endpoint=Endpoint.NATIVE_EMBED,
-        model=required_model(fields),
+        model=content.required_model(fields),
         streamed=False,
-        inputs_bytes=input_sizes(fields.get("input", ""), "input"),
+        inputs_bytes=content.input_sizes(fields.get("input", ""), "input"),
         fields={name: value for name, value in fields.items() if name != "model"},
     )

@@ -30,7 +30,6 @@ from entrypoints.http.fields import (
     whole,
     wrong,
 )
-from entrypoints.http.native import empty, input_sizes, required_model, seed
 
 _any_whole = whole(-(2**63), 2**63 - 1)
 _encodings = one_of("float", "base64")
@@ -109,7 +108,7 @@ _SHARED: Table = {
     "stream_options": _stream_options,
     "max_tokens": _any_whole,  # rewritten: always sent positive
     "max_completion_tokens": _any_whole,
-    "seed": seed,
+    "seed": content.seed,
     "stop": content.stop,
     "temperature": number(0, 10),
     "top_p": number(0, 1),
@@ -191,7 +190,7 @@ def read_chat(body: Mapping[str, Any]) -> Call:
     fields = apply(CHAT, body)
     messages = fields.get("messages")
     if not messages:
-        raise empty("messages")
+        raise content.empty("messages")
     tools = fields.get("tools", [])
     if not tools:
         fields.pop("tools", None)
@@ -211,7 +210,7 @@ def read_completions(body: Mapping[str, Any]) -> Call:
     """`POST /v1/completions`."""
     fields = apply(COMPLETIONS, body)
     if not fields.get("prompt"):
-        raise empty("prompt")
+        raise content.empty("prompt")
     sizes = size(fields["prompt"]) + size(fields.get("suffix", ""))
     return _call(Endpoint.OPENAI_COMPLETIONS, fields, text_bytes=sizes, pieces=2, images=0, thinks=True)
 
@@ -224,7 +223,7 @@ def _call(
     wants_usage = fields.pop("stream_options", {}).get("include_usage", False)
     return Call(
         endpoint=endpoint,
-        model=required_model(fields),
+        model=content.required_model(fields),
         streamed=streamed,
         fields={name: value for name, value in fields.items() if name != "model"},
         asked_output_tokens=asked,
@@ -242,8 +241,8 @@ def read_embeddings(body: Mapping[str, Any]) -> Call:
     fields = apply(EMBEDDINGS, body)
     return Call(
         endpoint=Endpoint.OPENAI_EMBEDDINGS,
-        model=required_model(fields),
+        model=content.required_model(fields),
         streamed=False,
-        inputs_bytes=input_sizes(fields.get("input", ""), "input"),
+        inputs_bytes=content.input_sizes(fields.get("input", ""), "input"),
         fields={name: value for name, value in fields.items() if name != "model"},
     )

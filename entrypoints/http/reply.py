@@ -41,7 +41,7 @@ class HttpReply(Reply):
             await self._start(200, [*headers, *_UNBUFFERED])
             await self.send(first)
         else:
-            await self.whole(200, headers, first)
+            await self._whole(200, headers, first)
 
     async def send(self, raw: bytes) -> None:
         """More bytes."""
@@ -63,14 +63,13 @@ class HttpReply(Reply):
     async def refuse(self, reason: Refusal | Fault, rates: Rates = NO_RATES, extra: Headers | None = None) -> None:
         """A status and a body instead of an answer."""
         headers = [JSON, self._request_id, *headers_of(reason), *rate_headers(rates), *(extra or [])]
-        await self.whole(shape_of(reason).status, headers, body_of(reason, self._dialect))
+        await self._whole(shape_of(reason).status, headers, body_of(reason, self._dialect))
 
     async def look(self, body: bytes, *, status: int = 200) -> None:
         """An answer that is not a model's."""
-        await self.whole(status, [JSON, self._request_id], body)
+        await self._whole(status, [JSON, self._request_id], body)
 
-    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        """An answer in one piece."""
+    async def _whole(self, status: int, headers: Headers, body: bytes) -> None:
         await self._start(status, [*headers, (b"content-length", b"%d" % len(body))])
         self.bytes_out += len(body)
         self.ending = True

@@ -104,11 +104,10 @@ def route_of(method: str, raw_path: bytes) -> tuple[Route, str]:
     methods, route = found
     if method not in methods:
         raise MethodNotAllowed(methods)
-    return route, name_of(route)
+    return route, _name_of(route)
 
 
-def name_of(route: Route) -> str:
-    """What a route is called in logs and in the audit."""
+def _name_of(route: Route) -> str:
     return route.endpoint.value if isinstance(route, Inference) else str(route.value)
 
 

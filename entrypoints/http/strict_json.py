@@ -18,6 +18,47 @@ MAX_DEPTH = 32
 _MOST_INT = 2**63
 
 
+def read_object(body: bytes) -> dict[str, Any]:
+    """The one JSON object in a body.
+
+    Raises:
+        Refusal: `invalid_json`, with what is wrong.
+    """
+    if not body or body.isspace():
+        raise Refusal(Code.INVALID_JSON, "missing request body")
+    try:
+        text = body.decode("utf-8")
+        value = _decoder.decode(text)
+    except UnicodeDecodeError:
+        _refuse("it is not UTF-8")
+    except json.JSONDecodeError as error:
+        _refuse(f"{error.msg} at character {error.pos}")
+    except RecursionError:
+        _refuse(f"it is nested deeper than {MAX_DEPTH}")
+    if not isinstance(value, dict):
+        _refuse("it must be an object")
+    _require_shallow(value, 1)
+    if b"\\u" in body and (b"\\ud" in body or b"\\uD" in body):
+        _require_whole_characters(value)
+    return value
+
+
+def _require_whole_characters(value: dict[str, Any]) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        _refuse("a text holds half of a surrogate pair")
+
+
+def _require_shallow(value: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        _refuse(f"it is nested deeper than {MAX_DEPTH}")
+    children = value.values() if isinstance(value, dict) else value
+    for child in children:
+        if isinstance(child, dict | list):
+            _require_shallow(child, depth + 1)
+
+
 def _refuse(what: str) -> NoReturn:
     raise Refusal(Code.INVALID_JSON, f"The request body is not acceptable JSON: {what}.")
 
@@ -50,44 +91,3 @@ def _constant(name: str) -> NoReturn:
 _decoder = json.JSONDecoder(
     object_pairs_hook=_object, parse_float=_float, parse_int=_int, parse_constant=_constant, strict=True
 )
-
-
-def _require_shallow(value: Any, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        _refuse(f"it is nested deeper than {MAX_DEPTH}")
-    children = value.values() if isinstance(value, dict) else value
-    for child in children:
-        if isinstance(child, dict | list):
-            _require_shallow(child, depth + 1)
-
-
-def read_object(body: bytes) -> dict[str, Any]:
-    """The one JSON object in a body.
-
-    Raises:
-        Refusal: `invalid_json`, with what is wrong.
-    """
-    if not body or body.isspace():
-        raise Refusal(Code.INVALID_JSON, "missing request body")
-    try:
-        text = body.decode("utf-8")
-        value = _decoder.decode(text)
-    except UnicodeDecodeError:
-        _refuse("it is not UTF-8")
-    except json.JSONDecodeError as error:
-        _refuse(f"{error.msg} at character {error.pos}")
-    except RecursionError:
-        _refuse(f"it is nested deeper than {MAX_DEPTH}")
-    if not isinstance(value, dict):
-        _refuse("it must be an object")
-    _require_shallow(value, 1)
-    if b"\\u" in body and (b"\\ud" in body or b"\\uD" in body):
-        _require_whole_characters(value)
-    return value
-
-
-def _require_whole_characters(value: dict[str, Any]) -> None:
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        _refuse("a text holds half of a surrogate pair")

@@ -22,6 +22,7 @@ from application.turns import FirstComeTurns
 from application.upkeep import Upkeep
 from domain.bounds import OutputCaps
 from domain.calls import Call, Endpoint
+from domain.changes import Change
 from domain.faults import Fault
 from domain.keys import PresentedKey, Secret, mint
 from domain.policies import EVERYTHING, Policy, TenantState
@@ -493,11 +494,11 @@ class Rig:
     async def revoke(self, client: Client) -> None:
         """As the operator does: first the register, then all are told."""
         key = await self.tenants.revoke_key(client.key.prefix, actor="tests")
-        await self.upkeep.taken_in(client.tenant.id, key.id, key.generation, "revoked")
+        await self.upkeep.taken_in(client.tenant.id, key.id, key.generation, Change.REVOKED)
 
     async def suspend(self, client: Client) -> None:
         tenant = await self.tenants.set_tenant_state(client.tenant.name, TenantState.SUSPENDED, actor="tests")
-        await self.upkeep.taken_in(tenant.id, None, tenant.generation, "suspended")
+        await self.upkeep.taken_in(tenant.id, None, tenant.generation, Change.SUSPENDED)
 
     def present(self, credential: Secret | None, call: Call | Refusal) -> PresentedCall:
         def read() -> Call:

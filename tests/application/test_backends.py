@@ -24,7 +24,7 @@ async def test_before_a_survey_nothing_is_known() -> None:
     assert not backends.any_healthy
     assert backends.healthy_hosts(NAME) == {}
     [state] = backends.states()
-    assert (state.name, state.healthy, state.version, state.models) == ("one", False, "", ())
+    assert (state.name, state.healthy, state.version) == ("one", False, "")
 
 
 async def test_a_survey_makes_backends_healthy_and_their_models_known() -> None:

@@ -67,8 +67,7 @@ async def test_a_call_that_is_done_is_charged_what_the_backend_reports(form: For
     assert served.reply.body.count(b"word") == 8
     assert served.reply.rates.rpm == Standing(limit=9, remaining=8, reset_s=61)
     assert rig.used(client) == HEALTHY
-    settlement = rig.settlement(served)
-    assert (settlement.backend, settlement.charge.exact) == ("fake", True)
+    assert rig.settlement(served).backend == "fake"
     rig.assert_settled(served, outcome=Outcome.DONE, code=None, tokens=HEALTHY, noted=False)
 
 

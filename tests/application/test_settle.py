@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from application.afterwork import Afterwork
 from application.rooms.dispatch import Dispatch
 from application.rooms.settle import Debts, Ending
 from domain.calls import Bounds
@@ -30,7 +31,7 @@ def debts_of(rig: Rig) -> Debts:
 
 
 def pay(rig: Rig, debts: Debts, *, sent: Sent = Sent.YES, tally: Tally | None = None) -> None:
-    dispatch = Dispatch(rig.backends, rig.turns, rig.clock, sent=sent)
+    dispatch = Dispatch(rig.backends, rig.turns, rig.clock, Afterwork(), sent=sent)
     debts.pay(a_call(), BOUNDS, tally or Tally(), dispatch, Ending(Outcome.DONE, status=200, bytes_out=7))
 
 
@@ -133,7 +134,7 @@ async def test_a_call_that_was_not_sent_keeps_its_place_only_if_its_client_left(
     rig = await Rig.of()
     debts = debts_of(rig)
     debts.will_admit(120)
-    dispatch = Dispatch(rig.backends, rig.turns, rig.clock)
+    dispatch = Dispatch(rig.backends, rig.turns, rig.clock, Afterwork())
 
     debts.pay(a_call(), BOUNDS, Tally(), dispatch, Ending(outcome))
 

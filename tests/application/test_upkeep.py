@@ -9,6 +9,7 @@ import pytest
 
 from application.live_calls import HUNG_UP
 from application.upkeep import for_ever
+from domain.changes import Change
 from domain.faults import Fault, FaultCode, StoreUnavailable
 from domain.policies import Policy, TenantState
 from domain.ports.limit_store import Outdated
@@ -158,7 +159,7 @@ async def test_a_changed_policy_binds_the_next_call_and_cuts_none(whole_tenant: 
     await turns_of_the_loop()
 
     tenant_id, key_id, generation = await _a_policy(rig, whole_tenant)
-    await rig.upkeep.taken_in(tenant_id, key_id, generation, "changed")
+    await rig.upkeep.taken_in(tenant_id, key_id, generation, Change.CHANGED)
 
     assert running.live.cut is None
     assert (await rig.serve(client)).reply.code == "model_not_found"
@@ -208,7 +209,7 @@ async def test_an_announcement_outdates_the_copies_of_other_processes() -> None:
     caller = await rig.identify(rig.present(client.secret, a_call()))
     key = await rig.tenants.revoke_key(client.key.prefix, actor="console")
 
-    await rig.upkeep.taken_in(client.tenant.id, key.id, key.generation, "revoked")
+    await rig.upkeep.taken_in(client.tenant.id, key.id, key.generation, Change.REVOKED)
 
     request = rig.limits.requests[0]
     assert request.key_generation == caller.key_generation
@@ -222,6 +223,6 @@ async def test_a_resumed_tenant_is_served_at_once() -> None:
     assert (await rig.serve(client)).reply.code == "tenant_suspended"
 
     tenant = await rig.tenants.set_tenant_state("acme", TenantState.ACTIVE, actor="console")
-    await rig.upkeep.taken_in(tenant.id, None, tenant.generation, "resumed")
+    await rig.upkeep.taken_in(tenant.id, None, tenant.generation, Change.CHANGED)
 
     assert (await rig.serve(client)).reply.told is None

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from domain.bounds import bounds_of
 from domain.models import EMPTY_CATALOGUE, MAX_NAME_LENGTH, Catalogue, Model, canonical, shortest
 from domain.refusals import Code, Refusal
-from tests.builders import a_model
+from tests.builders import a_call, a_model, caps
 
 LLAMA3 = "registry.ollama.ai/library/llama3:latest"
 
@@ -288,6 +289,17 @@ def test_bounds_hold_on_every_host(hosts: list[Model]) -> None:
             assert bound.context_length >= host.context_length
         may_think = not host.capabilities or "thinking" in host.capabilities
         assert not may_think or not bound.capabilities or "thinking" in bound.capabilities
+
+
+@given(st.lists(models, min_size=1, max_size=5), st.integers(1, 200_000))
+def test_a_prompt_with_images_is_bounded_on_every_host(hosts: list[Model], unknown_context: int) -> None:
+    """A host that does not tell its context may have what is assumed of it, and does not hide what the others told."""
+    bound = Catalogue({str(at): [model] for at, model in enumerate(hosts)}).bound(NAME)
+
+    assert bound is not None
+    widest = max(host.context_length or unknown_context for host in hosts)
+    prompt = bounds_of(a_call(images=1), bound, caps(unknown_context=unknown_context)).prompt
+    assert prompt == widest
 
 
 def test_the_bound_is_no_wider_than_the_widest_host() -> None:

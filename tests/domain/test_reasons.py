@@ -143,3 +143,15 @@ def test_no_sentence_holds_an_address_a_path_or_a_credential(reason: Refusal | F
     assert not re.search(
         r"://|nz_|\$argon2|/[a-z]+/|\d+\.\d+\.\d+\.\d+|\bredis\b|\bpostgres", reason.sentence, re.IGNORECASE
     )
+
+
+@pytest.mark.parametrize(
+    ("rate", "says"),
+    [
+        (Rate.RPM, "this key may make 60 requests per minute"),
+        (Rate.TPM, "this key may use 60 tokens per minute"),
+        (Rate.CONCURRENCY, "this key may make 60 requests at once"),
+    ],
+)
+def test_a_rate_is_told_as_a_person_would(rate: Rate, says: str) -> None:
+    assert says in RateLimited(rate=rate, scope=Scope.KEY, limit=60, retry_after_s=7).sentence

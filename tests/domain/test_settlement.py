@@ -93,7 +93,6 @@ def test_unknown_usage_is_never_free(case: Case) -> None:
 
     if case.sent in (Sent.YES, Sent.ERRED) and not known:
         assert charge.prompt == case.bounds.prompt
-        assert not charge.exact
 
 
 @given(cases)
@@ -142,21 +141,21 @@ def test_the_backends_counts_are_believed_within_bounds(tally: Tally, expected: 
     ],
 )
 def test_a_broken_stream_costs_the_prompt_and_what_passed(tally: Tally, output: int) -> None:
-    assert charged(tally) == Charge(prompt=100, output=output, exact=False)
+    assert charged(tally) == Charge(prompt=100, output=output)
 
 
 def test_a_broken_answer_of_which_nothing_was_seen_costs_the_hold() -> None:
-    assert charged(Tally(), streamed=False) == Charge(prompt=100, output=50, exact=False)
-    assert charged(Tally(objects=1, text_bytes=20), streamed=False) == Charge(prompt=100, output=20, exact=False)
+    assert charged(Tally(), streamed=False) == Charge(prompt=100, output=50)
+    assert charged(Tally(objects=1, text_bytes=20), streamed=False) == Charge(prompt=100, output=20)
 
 
 def test_an_error_status_costs_the_prompt() -> None:
-    assert charged(Tally(), sent=Sent.ERRED) == Charge(prompt=100, output=0, exact=False)
+    assert charged(Tally(), sent=Sent.ERRED) == Charge(prompt=100, output=0)
 
 
 def test_embeddings_cost_no_output() -> None:
     assert charged(Tally(3, 30, Usage(80, 9), ended=True), generates=False) == Charge(prompt=80, output=0)
-    assert charged(Tally(3, 30), generates=False) == Charge(prompt=100, output=0, exact=False)
+    assert charged(Tally(3, 30), generates=False) == Charge(prompt=100, output=0)
 
 
 def test_both_runs_of_a_thinking_model_are_charged() -> None:

@@ -46,7 +46,7 @@ class ValkeyUnderTest:
             f"--port 0 --unixsocket {self.socket_path} --dir {self.directory} --save  --appendonly no "
             "--maxmemory-policy noeviction --loglevel warning"
         )
-        self._running = subprocess.Popen(  # noqa: S603 - our own words
+        self._running = subprocess.Popen(
             [self.binary, *words.split(" ")],
             stdout=subprocess.DEVNULL,
             preexec_fn=functools.partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - no threads of ours run yet

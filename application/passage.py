@@ -1,0 +1,47 @@
+"""One call on its way through the rooms: what is known of it so far, and what it has taken."""
+
+from __future__ import annotations
+
+import attrs
+
+from application.live_calls import LiveCall
+from application.presented import NO_RATES, PresentedCall, Rates, Reply
+from application.rooms.dispatch import Dispatch
+from application.rooms.settle import Debts, Ending
+from domain.calls import NO_BOUNDS, Bounds, Call, PermittedCall
+from domain.policies import Caller
+from domain.tally import Tally
+
+
+@attrs.frozen(kw_only=True)
+class Entered:
+    """A call that has passed rooms 2 to 5: known, permitted, admitted, and its tokens held."""
+
+    permitted: PermittedCall
+    bounds: Bounds
+    """With the output cap as granted."""
+
+
+@attrs.define
+class Passage:
+    """One call, filled in room by room."""
+
+    presented: PresentedCall
+    reply: Reply
+    live: LiveCall
+    dispatch: Dispatch
+    tally: Tally = attrs.field(factory=Tally)
+    ending: Ending = attrs.field(factory=Ending)
+    caller: Caller | None = None
+    debts: Debts | None = None
+    call: Call | None = None
+    bounds: Bounds = NO_BOUNDS
+    rates: Rates = NO_RATES
+    granted: bool = False
+    """Whether its tokens are held: the audit then has this call's start, and the settlement writes its end."""
+
+    def pay(self) -> None:
+        """Settles and releases what was taken. Returns at once; what is paid is owed no more."""
+        self.live.admission_id = None
+        if self.debts is not None and self.call is not None:
+            self.debts.pay(self.call, self.bounds, self.tally, self.dispatch, self.ending)
