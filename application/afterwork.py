@@ -5,7 +5,8 @@ that was measured) and only then serves the next call. So the call's turn at tha
 taken for as long as the rest is likely to last; otherwise a loop of connecting and leaving would pile up work that
 nobody waits for, and everybody would.
 
-How long a prompt takes is learnt from the calls that were answered: seconds until their first byte, per token of P.
+How long a prompt takes is learnt from the calls that a loaded model answered: seconds until their first byte, per token
+of P.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import attrs
 Slot = tuple[str, str, str]
 """Tenant id, key id, admission id: a lease in the limit store."""
 
-LONGEST_REST_S = 120.0
-_WEIGHT = 0.2
-"""Of the newest observation in the running mean."""
+LONGEST_REST_S = 30.0
+_DRIFT = 0.1
+"""How fast a known pace moves up to slower observations. A faster one is believed at once: what makes a call wait
+longer than its prompt (a load, somebody else's call in Ollama's own queue) must not be taken for its prompt.
+"""
 _LEAST_REST_S = 0.05
 
 
@@ -42,7 +45,7 @@ class Afterwork:
             return
         seen = waited_s / prompt_tokens
         known = self._s_per_token.get((backend, model), seen)
-        self._s_per_token[backend, model] = known + _WEIGHT * (seen - known)
+        self._s_per_token[backend, model] = min(seen, known + _DRIFT * (seen - known))
 
     def rest_s(self, backend: str, model: str, prompt_tokens: int, waited_s: float) -> float:
         """How long an abandoned prompt will likely go on; 0 when nothing is known yet, or it is as good as over."""

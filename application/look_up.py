@@ -14,9 +14,10 @@ from application.presented import Presented, Reply
 from application.rooms.admit import Admit, admission_request
 from application.rooms.identify import TRIES, Identify, never_settled
 from application.rooms.permit import not_found
-from domain.faults import Fault
+from domain.faults import Fault, FaultCode, StoreUnavailable
 from domain.models import Model, canonical
 from domain.policies import Caller
+from domain.ports.budget_ledger import BudgetLedger
 from domain.ports.limit_store import Outdated
 from domain.ports.usage_journal import UsageJournal
 from domain.refusals import Refusal
@@ -25,19 +26,33 @@ from domain.refusals import Refusal
 class LookUp:
     """Identifies callers who look, and shows each what is theirs to see."""
 
-    def __init__(self, *, identify: Identify, admit: Admit, journal: UsageJournal, backends: Backends) -> None:
+    def __init__(
+        self, *, identify: Identify, admit: Admit, ledger: BudgetLedger, journal: UsageJournal, backends: Backends
+    ) -> None:
         self._identify = identify
         self._admit = admit
+        self._ledger = ledger
         self._journal = journal
         self._backends = backends
+
+    def require_key(self, presented: Presented) -> None:
+        """Turns strangers away before anything of theirs is read.
+
+        Raises:
+            Refusal: no key of ours was sent.
+        """
+        self._identify.read(presented)
 
     async def enter(self, presented: Presented) -> Caller:
         """The caller, still good.
 
         Raises:
             Refusal: 401 or 403.
-            Fault: it cannot be known now.
+            Fault: it cannot be known now, or a look could not be recorded.
         """
+        await self._ledger.ping()
+        if self._journal.full:
+            raise StoreUnavailable(FaultCode.LEDGER_UNAVAILABLE, "The audit cannot take more now. Please try again.")
         for attempt in range(TRIES):
             caller = await self._identify(presented, fresh=attempt > 0)
             request = admission_request(caller, presented.request_id, tokens=0, calls=0)

@@ -110,7 +110,7 @@ class Pipeline:
         for attempt in range(TRIES):
             caller = passage.caller = await self._identify(presented, fresh=attempt > 0)
             passage.live.tenant_id, passage.live.key_id = caller.tenant_id, caller.key_id
-            call = passage.call = passage.call or presented.read()
+            call = passage.call = passage.call or await presented.read()
             permitted = permit(caller, call, self._backends.catalogue, self._caps)
             passage.bounds = permitted.bounds
             debts = passage.debts = self._debts(passage, caller, attempt)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import attrs
@@ -31,7 +31,7 @@ class Presented:
 class PresentedCall(Presented):
     """A request for inference."""
 
-    read: Callable[[], Call]
+    read: Callable[[], Awaitable[Call]]
     """Parses the body strictly; raises `Refusal`. Called once the caller is known: strangers cost no parsing."""
 
 

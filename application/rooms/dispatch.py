@@ -93,7 +93,7 @@ class Dispatch:
         if piece is None:
             raise BackendFailed("The model backend closed without an answer.")
         self.first_byte_s = self.clock.monotonic_s()
-        if upstream.call.streamed:
+        if upstream.call.streamed and upstream.model.loaded:
             self.afterwork.learn(
                 name, upstream.model.canonical, upstream.bounds.prompt, self.first_byte_s - live.since_s
             )

@@ -86,7 +86,7 @@ class Identify:
             Refusal: 401 or 403, for the caller to mend.
             Fault: it cannot be known now.
         """
-        key = self._read(presented)
+        key = self.read(presented)
         caller = None if fresh else self._recall(key.fingerprint)
         if caller is None:
             caller = await self._look_up(key, fresh=fresh)
@@ -99,7 +99,12 @@ class Identify:
             if entry.caller.tenant_id == tenant_id and key_id in (None, entry.caller.key_id):
                 self._remembered[fingerprint] = attrs.evolve(entry, until_s=-math.inf)
 
-    def _read(self, presented: Presented) -> PresentedKey:
+    def read(self, presented: Presented) -> PresentedKey:
+        """The key that was sent, if it passes the keyed check: what keeps strangers out of everything that costs.
+
+        Raises:
+            Refusal: there is none, or nobody with a pepper made it.
+        """
         if presented.credential is None:
             raise Refusal(
                 Code.MISSING_API_KEY,

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from domain.models import MAX_NAME_LENGTH
 from domain.refusals import Code, Refusal
 from entrypoints.http.fields import DROPPED, Rule, json_object, list_of, size, table, text, whole, wrong
 
@@ -110,8 +111,8 @@ def empty(field: str) -> Refusal:
 def required_model(fields: Mapping[str, Any]) -> str:
     """The model's name, which every call must give."""
     model = fields.get("model")
-    if not model:
-        raise wrong("model", "the name of a model")
+    if not model or len(model) > MAX_NAME_LENGTH:
+        raise wrong("model", f"the name of a model, at most {MAX_NAME_LENGTH} characters")
     return str(model)
 
 

@@ -37,6 +37,7 @@ from entrypoints.http.incoming import (
     read_body,
     require_plain_framing,
 )
+from entrypoints.http.problems import Headers
 from entrypoints.http.reply import HttpReply
 from entrypoints.http.routes import (
     Health,
@@ -50,7 +51,11 @@ from entrypoints.http.routes import (
 from entrypoints.http.strict_json import read_object
 
 _log = structlog.get_logger("neuronetz")
+_NOT_SERVED = 1008
+"""Policy violation (RFC 6455 section 7.4.1); before the handshake is accepted, servers send 403 for it."""
 _CLOSE = (b"connection", b"close")
+_READ_AT_ONCE = 65_536
+"""Bytes of a body that are parsed on the event loop."""
 _ALIVE = b'{"status":"ok"}'
 
 
@@ -66,8 +71,10 @@ class Door:
     intake: Intake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request. Anything but HTTP (a websocket) is not for us."""
+        """One request. A websocket is not served, on any path: its handshake is answered with 403."""
         if scope["type"] != "http":
+            await receive()
+            await send({"type": "websocket.close", "code": _NOT_SERVED})
             return
         request_id = self.entropy.request_id()
         raw_path: bytes = scope["raw_path"]
@@ -100,19 +107,38 @@ class Door:
             case _:
                 assert_never(route)
 
+    async def _body(self, presented: Presented, scope: Scope, receive: Receive) -> bytes:
+        """The body of someone who holds a key; strangers cost no memory.
+
+        Raises:
+            Refusal: no key of ours, or the body is too large or too slow.
+            Fault: the gateway is stopping.
+        """
+        self._require_open()
+        self.look_up.require_key(presented)
+        body = await read_body(scope, receive, self.intake)
+        self._require_open()
+        return body
+
+    def _require_open(self) -> None:
+        if self.readiness.stopping:
+            raise Fault(FaultCode.SHUTTING_DOWN, SHUT_DOWN.fault.sentence, retry_after_s=1)
+
     async def _infer(
         self, route: Inference, presented: Presented, reply: HttpReply, scope: Scope, receive: Receive
     ) -> None:
         try:
-            body = await read_body(scope, receive, self.intake)
-        except Refusal as refusal:
-            await self._turn_away(presented, reply, refusal)
+            body = await self._body(presented, scope, receive)
+        except (Refusal, Fault) as reason:
+            await self._turn_away(presented, reply, reason, extra=[_CLOSE])  # the rest of the body is not waited for
             return
         except ClientGone:
             return
 
-        def read() -> Call:
-            call = route.read(read_object(body))
+        async def read() -> Call:
+            # Beside the loop when it is long: a parse of megabytes must not hold up everybody's streams.
+            parsed = read_object(body) if len(body) <= _READ_AT_ONCE else await asyncio.to_thread(read_object, body)
+            call = route.read(parsed)
             reply.streamed = call.streamed
             return call
 
@@ -132,7 +158,7 @@ class Door:
         caller: Caller | None = None
         reason: Refusal | Fault | None = None
         try:
-            body = await read_body(scope, receive, self.intake)
+            body = await self._body(presented, scope, receive)
             caller = await self.look_up.enter(presented)
             answer = looks.answer(look, self.look_up, caller, raw_path=scope["raw_path"], body=body)
         except (Refusal, Fault) as met:
@@ -156,13 +182,15 @@ class Door:
                 body = msgspec.json.encode({"status": "ready" if ready else "not ready", "parts": parts})
                 await reply.look(body, status=200 if ready else 503)
 
-    async def _turn_away(self, presented: Presented, reply: HttpReply, refusal: Refusal) -> None:
+    async def _turn_away(
+        self, presented: Presented, reply: HttpReply, reason: Refusal | Fault, extra: Headers | None = None
+    ) -> None:
         """Refuses before anything of the body is believed."""
-        await reply.refuse(refusal, extra=_extra(refusal))
-        self.journal.note(note_of(presented, reply, refusal))
+        await reply.refuse(reason, extra=extra or _extra(reason))
+        self.journal.note(note_of(presented, reply, reason))
 
 
-def _extra(reason: Refusal | Fault) -> list[tuple[bytes, bytes]]:
+def _extra(reason: Refusal | Fault) -> Headers:
     if isinstance(reason, MethodNotAllowed):
         return [(b"allow", reason.allowed.encode())]
     if reason.code in (Code.BODY_TOO_LARGE, Code.BODY_TOO_SLOW, Code.BAD_FRAMING, Code.ROUTE_CLOSED):

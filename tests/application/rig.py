@@ -448,7 +448,9 @@ class Rig:
             clock=self.clock,
             caps=OutputCaps(default=64, most=128, unknown_context=4096),
         )
-        self.look_up = LookUp(identify=self.identify, admit=self.admit, journal=self.journal, backends=self.backends)
+        self.look_up = LookUp(
+            identify=self.identify, admit=self.admit, ledger=self.ledger, journal=self.journal, backends=self.backends
+        )
         self.upkeep = Upkeep(
             live_calls=self.live_calls,
             limits=self.limits,
@@ -501,7 +503,7 @@ class Rig:
         await self.upkeep.taken_in(tenant.id, None, tenant.generation, Change.SUSPENDED)
 
     def present(self, credential: Secret | None, call: Call | Refusal) -> PresentedCall:
-        def read() -> Call:
+        async def read() -> Call:
             if isinstance(call, Refusal):
                 raise call
             return call

@@ -26,13 +26,15 @@ def test_the_rest_is_what_such_a_prompt_takes_less_what_it_had() -> None:
     assert afterwork.rest_s("other", "m", 100, 0.5) == 0
 
 
-def test_the_newest_observation_moves_the_mean() -> None:
+def test_a_slower_observation_is_believed_slowly_and_a_faster_one_at_once() -> None:
     afterwork = Afterwork()
     afterwork.learn("b", "m", 100, 1.0)
     afterwork.learn("b", "m", 100, 2.0)
     afterwork.learn("b", "m", 0, 99.0)
 
-    assert afterwork.rest_s("b", "m", 100, 0.0) == pytest.approx(1.2)
+    assert afterwork.rest_s("b", "m", 100, 0.0) == pytest.approx(1.1)
+    afterwork.learn("b", "m", 100, 0.5)
+    assert afterwork.rest_s("b", "m", 100, 0.0) == pytest.approx(0.5)
 
 
 def test_no_place_stays_taken_for_ever() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from domain.faults import FaultCode
 from domain.refusals import Code
 from entrypoints.http.problems import FAULTS, REFUSALS
-from entrypoints.settings import settings_table
+from entrypoints.settings_table import SettingRow, quickstart_table, settings_table
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -60,11 +61,14 @@ _WHAT_TO_DO = {
 
 
 def settings_markdown() -> str:
-    """The settings as a table."""
-    rows = [
-        f"| `{row.name}` | {f'`{row.default}`' if row.default else ''} | {row.meaning} |" for row in settings_table()
-    ]
-    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+    """The settings as a table, and those of quickstart alone as another."""
+    of_quickstart = "Read by `quickstart` only, and from the environment only; no `.env` file is read for them:"
+    return "\n\n".join([_table(settings_table()), of_quickstart, _table(quickstart_table())])
+
+
+def _table(rows: Sequence[SettingRow]) -> str:
+    lines = [f"| `{row.name}` | {f'`{row.default}`' if row.default else ''} | {row.meaning} |" for row in rows]
+    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *lines])
 
 
 def readme() -> str:

@@ -21,8 +21,8 @@ from adapters.postgres.migrating import upgrade
 from application.administer_keys import AdministerKeys
 from application.administer_tenants import AdministerTenants
 from domain.policies import Policy
-from entrypoints.cli.wiring import OperatorTools, operator_tools
 from entrypoints.embedded import EmbeddedStores
+from entrypoints.operator_tools import OperatorTools, operator_tools
 from entrypoints.settings import Settings
 from tests.e2e.programs import PEPPER, Gateway, Simulator, eventually
 from tests.stores import TEST_CLOCK

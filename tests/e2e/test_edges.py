@@ -11,6 +11,7 @@ import pytest
 
 from entrypoints.embedded import EmbeddedStores
 from tests.e2e.house import House, Key
+from tests.e2e.programs import eventually
 
 BODY = json.dumps({"model": "sim-chat", "stream": False, "messages": [{"role": "user", "content": "Hi"}]})
 
@@ -142,6 +143,39 @@ def test_the_backend_gets_built_headers_only(edge_house: House, key: Key) -> Non
         "x-request-id",
     }
     assert key.text not in json.dumps(entry)
+
+
+def test_a_stranger_is_turned_away_before_its_body_is_read(edge_house: House) -> None:
+    head = b"POST /api/chat HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer nz_no\r\nContent-Length: 4000\r\n\r\n{"
+    began = time.monotonic()
+
+    answer = exchange(edge_house, head)
+
+    assert code_of(answer) == "invalid_api_key"
+    assert b"connection: close" in answer.lower()
+    assert time.monotonic() - began < 0.8
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/api/pull", "/", "/nowhere"])
+def test_a_websocket_is_refused_on_every_path(edge_house: House, key: Key, path: str) -> None:
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {key.text}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+
+    assert exchange(edge_house, request.encode()).startswith(b"HTTP/1.1 403")
+
+
+def test_a_name_of_megabytes_is_refused_and_not_written_down(edge_house: House, key: Key) -> None:
+    body = json.dumps({"model": "x" * 4000, "messages": [{"role": "user", "content": "Hi"}]})
+
+    answer = exchange(edge_house, post(key, f"Content-Length: {len(body)}", body=body))
+
+    assert code_of(answer) == "invalid_request"
+    for _ in eventually(3):
+        rows = edge_house.rows("select max(length(model)) as most from audit where tenant_id = %s", key.tenant_id)
+        if rows[0]["most"] is None or rows[0]["most"] <= 256:
+            return
 
 
 def test_strangers_are_challenged(edge_house: House) -> None:

@@ -18,6 +18,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from entrypoints import env_file
+from entrypoints.embedded import EmbeddedStores
+from tests.e2e.house import fresh_database
 from tests.e2e.programs import eventually, free_port, program_environment
 
 KEY = re.compile(r"nz_[0-9A-Za-z]{48}")
@@ -32,24 +35,22 @@ def state() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def start(state: Path, port: int, *options: str, **popen: object) -> subprocess.Popen[str]:
+def start(state: Path, port: int, *options: str, **environ: str) -> subprocess.Popen[str]:
     arguments = ["-m", "neuronetz_gateway", "quickstart", "--state-dir", str(state), "--port", str(port), *options]
-    environ = program_environment() | {"OLLAMA_BASE_URL": ""}
-    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]  # user= and group= come as keywords
+    return subprocess.Popen(
         [sys.executable, *arguments],
-        env=environ,
+        env=program_environment() | {"OLLAMA_BASE_URL": ""} | environ,
         cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        **popen,
     )
 
 
-def once(state: Path) -> str:
+def once(state: Path, **environ: str) -> str:
     began = time.monotonic()
-    child = start(state, free_port(), "--once")
+    child = start(state, free_port(), "--once", **environ)
     said, _ = child.communicate(timeout=60)
     assert child.returncode == 0, said
     assert time.monotonic() - began < 60
@@ -72,6 +73,51 @@ def test_once_shows_a_streamed_answer_and_lines_to_copy_twice_in_a_row(state: Pa
     assert len(set(KEY.findall(first))) == 1
     assert not KEY.findall(second)
     assert servers_of(state) == []
+
+
+def test_stores_of_ones_own_are_used_and_never_kept(state: Path, stores: EmbeddedStores) -> None:
+    with fresh_database(stores) as database_url:
+        own = {"DATABASE_URL": database_url, "REDIS_URL": stores.redis_url}
+        first, second = once(state, **own), once(state, **own)
+        kept = env_file.read(state / "gateway.env")
+
+    for said in (first, second):
+        assert "not a model" in said
+        assert "PostgreSQL and Valkey are running" not in said
+    assert len(set(KEY.findall(first))) == 1
+    assert not KEY.findall(second)
+    assert set(kept) == {"KEY_PEPPER", "OLLAMA_BASE_URL"}
+    assert "PostgreSQL and Valkey are running" in once(state)
+
+
+@pytest.mark.parametrize(("given", "missing"), [("DATABASE_URL", "REDIS_URL"), ("REDIS_URL", "DATABASE_URL")])
+def test_one_store_of_ones_own_without_the_other_is_refused(
+    state: Path, stores: EmbeddedStores, given: str, missing: str
+) -> None:
+    urls = {"DATABASE_URL": stores.database_url, "REDIS_URL": stores.redis_url}
+    child = start(state, free_port(), "--once", **{given: urls[given]})
+    said, _ = child.communicate(timeout=30)
+
+    assert child.returncode == 1
+    assert f"{missing} is not set" in said
+    assert "Traceback" not in said
+    assert not state.exists()
+
+
+def test_the_file_of_the_same_quickstart_does_not_stand_in_its_way(state: Path) -> None:
+    once(state)
+    arguments = ["--env-file", str(state / "gateway.env"), "quickstart", "--once", "--state-dir", str(state)]
+    done = subprocess.run(
+        [sys.executable, "-m", "neuronetz_gateway", *arguments, "--port", str(free_port())],
+        env=program_environment(),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
@@ -151,7 +197,7 @@ for package in (adapters, application, entrypoints):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-import hypercorn.asyncio, psycopg_pool, redis.asyncio
+import hypercorn.asyncio, redis.asyncio
 from adapters.system import argon2id
 from alembic import command, config, script
 from sqlalchemy.dialects.postgresql import psycopg

@@ -154,12 +154,14 @@ def test_while_postgres_is_away_nothing_is_admitted_and_streams_settle_later(
 
     own_stores.postgres.kill()
     refused = [ask(house, key) for _ in range(3)]
+    looks = [httpx.get(f"{house.url}{path}", headers=key.headers) for path in ("/api/tags", "/v1/models")]
     reader.join(20)
     own_stores.postgres.start()
     took_s = serves_again(house, key, 8)
 
     assert {answer.status_code for answer in refused} == {503}
     assert {answer.json()["code"] for answer in refused} == {"ledger_unavailable"}
+    assert {look.headers["x-error-code"] for look in looks} == {"ledger_unavailable"}
     assert took_s <= 5
     assert json.loads(lines[-1])["done"]
     house.settled()

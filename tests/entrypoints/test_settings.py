@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.keys import Secret
-from entrypoints.settings import LogFormat, LogLevel, Settings, SettingsError, settings_table
+from entrypoints.settings import LogFormat, LogLevel, Settings, SettingsError
+from entrypoints.settings_table import quickstart_table, settings_table
 
 ROOT = Path(__file__).parents[2]
 PEPPER = "p" * 32
@@ -111,6 +112,8 @@ def test_all_problems_are_told_at_once_each_with_its_variable() -> None:
         ("KEY_PEPPER", f"{PEPPER},short"),
         ("DEFAULT_OUTPUT_TOKENS", "8193"),
         ("PROCESS_BEAT_S", "61"),
+        ("LEDGER_TIMEOUT_S", "3.1"),
+        ("LEDGER_TIMEOUT_S", "0"),
         ("OLLAMA_BACKENDS", "{}"),
         ("OLLAMA_BACKENDS", "[1]"),
         ("OLLAMA_BACKENDS", '[{"name":"a"}]'),
@@ -121,6 +124,18 @@ def test_all_problems_are_told_at_once_each_with_its_variable() -> None:
 )
 def test_a_wrong_value_is_told_with_its_variable(name: str, value: str) -> None:
     assert name in problems(**{name: value})
+
+
+def test_the_most_that_the_ledger_may_take_is_allowed_and_told_with_its_reason() -> None:
+    assert Settings.from_environment({"LEDGER_TIMEOUT_S": "3"}).ledger_timeout_s == 3
+    assert problems(LEDGER_TIMEOUT_S="4") == (
+        "LEDGER_TIMEOUT_S must be above 0 and at most 3, because the database breaks off what takes longer, and is '4' "
+        "(default: 1)."
+    )
+
+
+def test_a_backend_may_be_polled_more_seldom_than_a_first_byte_is_waited_for() -> None:
+    assert Settings.from_environment({"POLL_INTERVAL_S": "30", "FIRST_BYTE_TIMEOUT_S": "10"}).poll_interval_s == 30
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "KEY_PEPPER", "OLLAMA_BACKENDS", "OLLAMA_BASE_URL"])
@@ -172,7 +187,8 @@ def test_the_example_file_and_the_table_are_in_step(tmp_path: Path) -> None:
     blocks = re.findall(r"((?:^# .+\n)+)^#([A-Z_]+)=(.*)$", example, re.MULTILINE)
     told = [(name, default, re.sub(r"\n?# ", " ", "\n" + comment).strip()) for comment, name, default in blocks]
 
-    assert told == [(row.name, row.default, f"{row.meaning[0].upper()}{row.meaning[1:]}.") for row in settings_table()]
+    rows = [*settings_table(), *quickstart_table()]
+    assert told == [(row.name, row.default, f"{row.meaning[0].upper()}{row.meaning[1:]}.") for row in rows]
     used = tmp_path / ".env"
     used.write_text(re.sub(r"^#([A-Z_]+=)", r"\1", example, flags=re.MULTILINE), encoding="utf-8")
     assert Settings.from_environment({}, used) == Settings()

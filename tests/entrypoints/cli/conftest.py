@@ -16,7 +16,7 @@ from domain.models import Model, canonical
 from domain.ports.model_backend import Survey
 from entrypoints.cli.root import cli
 from entrypoints.cli.session import Session
-from entrypoints.cli.wiring import OperatorTools
+from entrypoints.operator_tools import OperatorTools
 from entrypoints.settings import Settings
 from tests.entrypoints.cli.open_register import Announcement, OpenRegister
 from tests.fakes.surroundings import FakeClock, FakeEntropy, FakePasswords

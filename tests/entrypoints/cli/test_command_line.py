@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from entrypoints.cli.root import cli
-from entrypoints.cli.session import STATE_FILE_NAME
+from entrypoints.state_file import STATE_FILE
 from tests.entrypoints.cli.conftest import PEPPER, Desk
 
 ROOT = Path(__file__).parents[3]
@@ -35,6 +35,14 @@ def test_every_command_has_help_with_a_first_sentence(desk: Desk) -> None:
         shown = desk(name, "--help") if name != "simulate" else desk("--help")
         assert shown.exit_code == 0
     assert {"serve", "migrate", "quickstart", "simulate", "usage", "add-backend"} <= set(cli.commands)
+
+
+def test_the_simulated_backend_says_how_it_is_called_here_and_where_it_listens(tmp_path: Path) -> None:
+    shown = run("simulate", "--help", at=tmp_path, COLUMNS="200")
+
+    assert shown.returncode == 0
+    assert shown.stdout.startswith("usage: neuronetz-gateway simulate ")
+    assert "TCP port to listen on; 0 for any free one (default: 11435)" in shown.stdout
 
 
 def test_help_needs_no_settings_and_no_server(tmp_path: Path) -> None:
@@ -106,7 +114,7 @@ def test_a_named_file_is_read_instead(tmp_path: Path) -> None:
 def test_the_quickstart_of_this_machine_is_used_last_and_said(desk: Desk, tmp_path: Path) -> None:
     state = tmp_path / "state" / "neuronetz-gateway"
     state.mkdir(parents=True)
-    (state / STATE_FILE_NAME).write_text(
+    (state / STATE_FILE).write_text(
         f"DATABASE_URL=postgresql://quick/start\nKEY_PEPPER={PEPPER}\nOLLAMA_BASE_URL=http://sim:1\n", encoding="utf-8"
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -118,7 +126,7 @@ def test_the_quickstart_of_this_machine_is_used_last_and_said(desk: Desk, tmp_pa
 
     assert "quickstart" not in own.stderr
     assert borrowed.exit_code == 0
-    assert f"Using the stores of the quickstart on this machine ({state / STATE_FILE_NAME})." in borrowed.stderr
+    assert f"Using the stores of the quickstart on this machine ({state / STATE_FILE})." in borrowed.stderr
     assert "http://sim:1" in backends.stdout
 
 

@@ -104,7 +104,7 @@ def own() -> Iterator[Callable[..., Owner]]:
 
 
 def start_owner(state_path: Path, uid: int | None = None) -> subprocess.Popen[str]:
-    return subprocess.Popen(  # noqa: S603  our own program
+    return subprocess.Popen(
         [sys.executable, str(_OWNER), str(state_path), *([] if uid is None else [str(uid)])],
         stdout=subprocess.PIPE,
         text=True,

@@ -14,7 +14,7 @@ from tests.entrypoints.embedded.conftest import eventually
 @pytest.fixture
 def grandparent() -> Iterator[subprocess.Popen[bytes]]:
     script = "(sleep 60 & wait) & wait"
-    with subprocess.Popen(["/bin/sh", "-c", script]) as popen:  # noqa: S603  our own script
+    with subprocess.Popen(["/bin/sh", "-c", script]) as popen:
         try:
             assert eventually(lambda: len(family.descendants(popen.pid)) == 2, within_s=5)
             yield popen

@@ -19,7 +19,7 @@ signal.pause()
 
 def test_the_watched_is_signalled_when_its_owner_is_killed() -> None:
     with subprocess.Popen(["/bin/sleep", "60"]) as watched:
-        with subprocess.Popen(  # noqa: S603  our own script
+        with subprocess.Popen(
             [sys.executable, "-c", _OWNER, str(watched.pid)],
             stdout=subprocess.PIPE,
             env={"PYTHONPATH": ":".join(sys.path)},

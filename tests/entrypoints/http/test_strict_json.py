@@ -2,6 +2,7 @@ import json
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -283,3 +284,20 @@ def test_go_reads_what_we_build_as_we_do(body: bytes, more: str) -> None:
     assert call.fields.keys() <= GENERATE.keys()
     assert not {"keep_alive", "raw", "template", "context", "shift", "_debug_render_only"} & there.keys()
     assert there.get("options", {}).keys() <= {"top_k"}
+
+
+@pytest.mark.parametrize("item", [b"0", b"{}", b"[]", b'"a":0'])
+def test_a_body_of_nothing_but_structure_is_refused_quickly(item: bytes) -> None:
+    inside = b",".join([item] * (4_000_000 // (len(item) + 1)))
+    body = b"{" + inside + b"}" if b":" in item else b'{"a":[' + inside + b"]}"
+
+    with pytest.raises(Refusal) as refused:
+        read_object(body)
+
+    assert "too many values" in refused.value.sentence
+
+
+def test_long_text_and_code_are_not_taken_for_structure() -> None:
+    code = "def f(a, b): return {'x': [a, b]}\n" * 30_000
+
+    assert read_object(msgspec.json.encode({"prompt": code}))["prompt"] == code
