@@ -100,8 +100,8 @@ class AdministerKeys:
         Raises:
             NotGood: the key is revoked.
         """
-        key = await self._not_revoked(prefix)
-        return await self._settled(await self.register.set_key_policy(prefix, change(key.policy), actor=self.actor))
+        await self._not_revoked(prefix)
+        return await self._settled(await self.register.change_key_policy(prefix, change, actor=self.actor))
 
     async def looser_than_tenant(self, key: ApiKey) -> Sequence[str]:
         """Names of the key's values that bind nothing, because its tenant's are tighter."""

@@ -74,8 +74,7 @@ class AdministerTenants:
 
     async def change_policy(self, name: str, change: Callable[[Policy], Policy]) -> Changed[Tenant]:
         """Replaces the policy by what `change` makes of it."""
-        tenant = await self.register.tenant(name)
-        return await self._settled(await self.register.set_tenant_policy(name, change(tenant.policy), actor=self.actor))
+        return await self._settled(await self.register.change_tenant_policy(name, change, actor=self.actor))
 
     async def _settled(self, tenant: Tenant) -> Changed[Tenant]:
         told = await announced(self.announcer, tenant.id, (tenant.id, tenant.generation))

@@ -6,7 +6,7 @@ number, because both are counted: two keys of 60 a minute under a tenant of 100 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -34,6 +34,9 @@ class Policy:
 
 
 EVERYTHING = Policy()
+
+Change = Callable[[Policy], Policy]
+"""What becomes of a policy. Applied under the row's lock, so that of two who change it neither undoes the other."""
 
 
 @attrs.frozen(kw_only=True)

@@ -53,6 +53,10 @@ from entrypoints.http.door import Door
 from entrypoints.http.incoming import Intake
 from entrypoints.settings import Settings
 
+SLOT_LEASE_S = 30.0
+"""After which a slot that is not renewed is free. The scripts of adapters/redis say the same number."""
+_KEY_CACHE_S = 30.0
+"""How long a verified key is remembered; a revocation that was announced does not wait for it."""
 _LAST_SETTLEMENTS_S = 5.0
 _SHUT_DOWN = Cut(Outcome.SHUT_DOWN, Fault(FaultCode.SHUTTING_DOWN, "The gateway is shutting down."))
 
@@ -114,7 +118,7 @@ def _identify(
         passwords=passwords,
         clock=clock,
         peppers=settings.need_peppers(),
-        remember_s=settings.key_cache_s,
+        remember_s=_KEY_CACHE_S,
     )
 
 
@@ -126,7 +130,7 @@ def _upkeep(
         limits=limits,
         backends=backends,
         identify=identify,
-        slot_lease_s=settings.slot_lease_s,
+        slot_lease_s=SLOT_LEASE_S,
         poll_interval_s=settings.poll_interval_s,
     )
 
@@ -191,7 +195,7 @@ class Parts(containers.DeclarativeContainer):
         caps=providers.Singleton(_caps, settings),
     )
     look_up: providers.Provider[LookUp] = providers.Singleton(
-        LookUp, identify=identify, admit=admit, journal=journal, backends=backends
+        LookUp, identify=identify, admit=admit, ledger=ledger, journal=journal, backends=backends
     )
     readiness: providers.Provider[Readiness] = providers.Singleton(
         Readiness, ledger=ledger, limits=limits, journal=journal, backends=backends
@@ -232,12 +236,16 @@ class Gateway:
             self._drained = asyncio.create_task(self._drain())
         await asyncio.shield(self._drained)
 
+    def cut_all(self) -> None:
+        """Ends running calls at once, for an operator who does not want to wait for them."""
+        self.live_calls.cut_all(_SHUT_DOWN)
+
     async def _drain(self) -> None:
         self.readiness.stopping = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.drain_timeout_s):
                 await self.live_calls.drained()
-        self.live_calls.cut_all(_SHUT_DOWN)
+        self.cut_all()
         await self.live_calls.drained()
         await self.ledger.drain(_LAST_SETTLEMENTS_S)
         await self.journal.drain(_LAST_SETTLEMENTS_S)

@@ -2,6 +2,8 @@
 
 SIGTERM or SIGINT -> not ready, no new connections -> running calls end, or are cut when the drain time is over
                   -> everything owed is settled -> stores and backends are let go
+
+A second signal cuts the running calls at once; the rest stays as it is.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from entrypoints.settings import Settings
 
 _BACKLOG = 2048
 _NEVER_RECONNECT = 10**9
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.get_logger("neuronetz")
 
 WhenReady = Callable[[], Awaitable[None]]
@@ -35,15 +38,13 @@ class PortTaken(Exception):
     """The address cannot be listened on; says why and what to do."""
 
 
-def serve(settings: Settings, host: str, port: int, processes: int = 1) -> None:
+def serve(settings: Settings, host: str, port: int) -> None:
     """Serves until a signal says to stop.
 
     Raises:
         SettingsError: something that serving needs is not set.
         PortTaken: the port cannot be listened on.
     """
-    if processes != 1:
-        raise PortTaken("One process serves for now: start several gateways on several ports behind one balancer.")
     settings.need("DATABASE_URL", "REDIS_URL", "KEY_PEPPER", "OLLAMA_BACKENDS")
     set_up_logs(settings.log_level, settings.log_format)
     applied = upgrade(settings.need_database_url().unwrap())
@@ -74,9 +75,11 @@ async def serve_on(settings: Settings, listener: socket.socket, when_ready: When
     """Serves on a socket until SIGTERM or SIGINT, or until `when_ready`, if given, raises."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     async with open_gateway(settings) as gateway:
+        for number in _STOP_SIGNALS:
+            loop.add_signal_handler(number, _stop, gateway, stop)
         server = asyncio.create_task(run_server(gateway, settings, listener, stop))
         host, port = listener.getsockname()[:2]
         _log.info("serving", host=host, port=port)
@@ -89,6 +92,12 @@ async def serve_on(settings: Settings, listener: socket.socket, when_ready: When
             raise
         finally:
             await server
+
+
+def _stop(gateway: Gateway, stop: asyncio.Event) -> None:
+    if stop.is_set():
+        gateway.cut_all()
+    stop.set()
 
 
 async def _unless(server: asyncio.Task[None], work: Awaitable[None]) -> None:

@@ -9,24 +9,20 @@ variable and the remedy; a value that may be secret is never repeated.
 
 from __future__ import annotations
 
-import ipaddress
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
 
 import attrs
-import cattrs
 
 from adapters.ollama.address import BackendAddress
 from domain.keys import Secret
-from entrypoints import env_file as env_files
-from entrypoints.backend_list import BackendSettings, read_backends
+from entrypoints.backend_list import BackendSettings
 from entrypoints.settings_checks import (
     HOW_TO_MAKE_A_PEPPER,
+    MOST_LEDGER_TIMEOUT_S,
     a_port,
+    at_most,
     backend_url,
     begins_with,
     long_enough,
@@ -34,13 +30,12 @@ from entrypoints.settings_checks import (
     positive,
     printable,
 )
+from entrypoints.settings_reading import NOT_REPEATED, Network, merged, read_values
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-
-def means(sentence: str) -> Mapping[str, str]:
+def means(sentence: str, *, may_be_secret: bool = False) -> Mapping[str, object]:
     """What a setting is for, with its unit; for `.env.example` and the README."""
-    return {"meaning": sentence}
+    return {"meaning": sentence, NOT_REPEATED: may_be_secret}
 
 
 class SettingsError(Exception):
@@ -74,29 +69,31 @@ class Settings:
     database_url: Secret | None = attrs.field(
         default=None,
         validator=begins_with("postgresql://", "postgres://"),
-        metadata=means("PostgreSQL, as postgresql://user:password@host:5432/name"),
+        metadata=means("PostgreSQL, as postgresql://user:password@host:5432/name", may_be_secret=True),
     )
     redis_url: Secret | None = attrs.field(
         default=None,
         validator=begins_with("redis://", "rediss://", "unix://"),
-        metadata=means("Redis or Valkey, as redis://host:6379/0, rediss://... or unix:///path"),
+        metadata=means("Redis or Valkey, as redis://host:6379/0, rediss://... or unix:///path", may_be_secret=True),
     )
     key_pepper: tuple[Secret, ...] = attrs.field(
         default=(),
         validator=long_enough,
         metadata=means(
             "secret that API keys are checked with, at least 32 characters (openssl rand -hex 32); a comma separated "
-            "ring, the current one first, then former ones as long as their keys live"
+            "ring, the current one first, then former ones as long as their keys live",
+            may_be_secret=True,
         ),
     )
 
     ollama_backends: tuple[BackendSettings, ...] | None = attrs.field(
-        default=None, metadata=means("Ollama servers, a JSON list written by `neuronetz-gateway add-backend`")
+        default=None,
+        metadata=means("Ollama servers, a JSON list written by `neuronetz-gateway add-backend`", may_be_secret=True),
     )
     ollama_base_url: str = attrs.field(
         default="http://127.0.0.1:11434",
         validator=backend_url,
-        metadata=means("the one Ollama server, named default, when OLLAMA_BACKENDS is not set"),
+        metadata=means("the one Ollama server, named default, when OLLAMA_BACKENDS is not set", may_be_secret=True),
     )
     ollama_keep_alive: str = attrs.field(
         default="",
@@ -111,7 +108,9 @@ class Settings:
     )
 
     queue_depth: int = attrs.field(
-        default=64, validator=not_negative, metadata=means("calls that may wait for each backend; more are refused")
+        default=64,
+        validator=not_negative,
+        metadata=means("calls that may wait in the one queue, times the number of backends; more are refused"),
     )
     queue_wait_s: float = attrs.field(
         default=30.0, validator=positive, metadata=means("seconds that a call may wait for its turn at a backend")
@@ -150,18 +149,14 @@ class Settings:
     )
 
     ledger_timeout_s: float = attrs.field(
-        default=1.0, validator=positive, metadata=means("seconds for PostgreSQL to answer a hold, after which: 503")
+        default=1.0,
+        validator=at_most(MOST_LEDGER_TIMEOUT_S, "the database breaks off what takes longer"),
+        metadata=means("seconds for PostgreSQL to answer a hold, at most 3, after which: 503"),
     )
     limiter_timeout_ms: int = attrs.field(
         default=100,
         validator=positive,
         metadata=means("milliseconds for Redis to answer an admission, after which: 503"),
-    )
-    slot_lease_s: float = attrs.field(
-        default=30.0, validator=positive, metadata=means("seconds after which a slot that is not renewed is free")
-    )
-    key_cache_s: float = attrs.field(
-        default=30.0, validator=positive, metadata=means("seconds that a verified key is remembered")
     )
     process_beat_s: float = attrs.field(
         default=10.0, validator=positive, metadata=means("seconds between two signs of life of a gateway process")
@@ -183,8 +178,12 @@ class Settings:
             "networks, comma separated, whose X-Forwarded-For is believed, as 10.0.0.0/8; empty believes nobody"
         ),
     )
-    log_level: LogLevel = attrs.field(default=LogLevel.INFO, metadata=means("debug, info, warning or error"))
-    log_format: LogFormat = attrs.field(default=LogFormat.JSON, metadata=means("json or console"))
+    log_level: LogLevel = attrs.field(
+        default=LogLevel.INFO, metadata=means("the least grave that is logged: debug, info, warning or error")
+    )
+    log_format: LogFormat = attrs.field(
+        default=LogFormat.JSON, metadata=means("how log lines are written: json for programs, console for people")
+    )
 
     @classmethod
     def from_environment(
@@ -201,7 +200,12 @@ class Settings:
             SettingsError: with every problem there is.
             EnvFileError: a file cannot be read.
         """
-        return _build(merged(environ, env_file, fallback_file))
+        values, problems = read_values(cls, merged(environ, env_file, fallback_file))
+        settings = cls(**values)
+        problems = [*problems, *_contradictions(settings)]
+        if problems:
+            raise SettingsError(problems)
+        return settings
 
     @property
     def backends(self) -> tuple[BackendSettings, ...]:
@@ -256,126 +260,19 @@ _REMEDIES = {
 }
 
 
-@attrs.frozen(kw_only=True)
-class SettingRow:
-    """One setting, as documentation shows it."""
-
-    name: str
-    default: str
-    """As it would stand in the environment; empty when there is none."""
-    meaning: str
-    """In words, with the unit."""
-
-
-def settings_table() -> Sequence[SettingRow]:
-    """Every setting in the order of `.env.example`."""
-    return [
-        SettingRow(name=field.name.upper(), default=_shown(field.default), meaning=field.metadata["meaning"])
-        for field in attrs.fields(Settings)
-    ]
-
-
-def merged(environ: Mapping[str, str], *files: Path | None) -> dict[str, str]:
-    """All variables that are set and not empty; the environment before the files, an earlier file before a later."""
-    layers: list[Mapping[str, str]] = [environ, *(env_files.read(file) for file in files if file is not None)]
-    return {name: value for layer in reversed(layers) for name, value in layer.items() if value.strip()}
-
-
-def _shown(default: Any) -> str:
-    if default is None or default == ():
-        return ""
-    return f"{default:g}" if isinstance(default, float) else str(default)
-
-
-def _whole_number(text: str, _type: Any) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError("must be a whole number") from None
-
-
-def _number(text: str, _type: Any) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("must be a number") from None
-
-
-def _ring(text: str, _type: Any) -> tuple[Secret, ...]:
-    return tuple(Secret(part.strip()) for part in text.split(","))
-
-
-def _networks(text: str, _type: Any) -> tuple[Network, ...]:
-    try:
-        return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        raise ValueError(f"must be networks such as 10.0.0.0/8, comma separated: {error}") from None
-
-
-def _word(text: str, kind: type[StrEnum]) -> StrEnum:
-    try:
-        return kind(text.lower())
-    except ValueError:
-        raise ValueError(f"must be {' or '.join(kind)}") from None
-
-
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter()
-    converter.register_structure_hook(int, _whole_number)
-    converter.register_structure_hook(float, _number)
-    converter.register_structure_hook(Secret, lambda text, _type: Secret(text))
-    converter.register_structure_hook(LogLevel, _word)
-    converter.register_structure_hook(LogFormat, _word)
-    lists: list[tuple[object, Callable[[str, Any], object]]] = [
-        (tuple[Secret, ...], _ring),
-        (tuple[Network, ...], _networks),
-        (tuple[BackendSettings, ...], lambda text, _type: read_backends(text)),
-    ]
-    for kind, hook in lists:
-        converter.register_structure_hook_func(partial(operator.eq, kind), hook)
-    return converter
-
-
-_CONVERTER = _converter()
-_NEVER_REPEATED = frozenset({"database_url", "redis_url", "key_pepper", "ollama_backends", "ollama_base_url"})
-
-
-def _build(texts: Mapping[str, str]) -> Settings:
-    problems: list[str] = []
-    values: dict[str, Any] = {}
-    kinds = get_type_hints(Settings)
-    for field in attrs.fields(Settings):
-        text = texts.get(field.name.upper())
-        if text is None:
-            continue
-        try:
-            value = _CONVERTER.structure(text.strip(), kinds[field.name])
-            if field.validator is not None:
-                field.validator(None, field, value)
-            values[field.name] = value
-        except ValueError as error:
-            shown = "" if field.name in _NEVER_REPEATED else f", and is {text!r}"
-            default = _shown(field.default)
-            problems.append(f"{field.name.upper()} {error}{shown}{f' (default: {default})' if default else ''}.")
-    settings = Settings(**values)
-    problems += _contradictions(settings)
-    if problems:
-        raise SettingsError(problems)
-    return settings
+_NEVER_ABOVE = (
+    ("default_output_tokens", "max_output_tokens"),
+    ("process_beat_s", "process_dead_after_s"),
+    ("first_byte_timeout_s", "call_timeout_s"),
+    ("idle_timeout_s", "call_timeout_s"),
+)
 
 
 def _contradictions(settings: Settings) -> Sequence[str]:
     """What is wrong between settings that are each right."""
-    pairs = [
-        ("default_output_tokens", "max_output_tokens"),
-        ("process_beat_s", "process_dead_after_s"),
-        ("first_byte_timeout_s", "call_timeout_s"),
-        ("idle_timeout_s", "call_timeout_s"),
-        ("poll_interval_s", "first_byte_timeout_s"),
-    ]
     return [
         f"{low.upper()} is {getattr(settings, low):g} and must not be above {high.upper()}, "
         f"which is {getattr(settings, high):g}: lower the one or raise the other."
-        for low, high in pairs
+        for low, high in _NEVER_ABOVE
         if getattr(settings, low) > getattr(settings, high)
     ]

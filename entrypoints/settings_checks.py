@@ -16,6 +16,8 @@ from domain.keys import Secret
 
 LEAST_PEPPER_LENGTH = 32
 HOW_TO_MAKE_A_PEPPER = "make one with `openssl rand -hex 32`"
+MOST_LEDGER_TIMEOUT_S = 3.0
+"""As long as a statement of the ledger may run in the database (adapters/postgres/lane.py)."""
 _MOST_PORT = 65535
 
 
@@ -23,6 +25,16 @@ def positive(_instance: object, _attribute: attrs.Attribute[Any], value: float) 
     """Above zero, and an end to it."""
     if not 0 < value < math.inf:
         raise ValueError("must be a positive number")
+
+
+def at_most(most: float, why: str) -> Callable[[object, attrs.Attribute[Any], float], None]:
+    """Above zero, and no more than this."""
+
+    def check(_instance: object, _attribute: attrs.Attribute[Any], value: float) -> None:
+        if not 0 < value <= most:
+            raise ValueError(f"must be above 0 and at most {most:g}, because {why}")
+
+    return check
 
 
 def not_negative(_instance: object, _attribute: attrs.Attribute[Any], value: float) -> None:

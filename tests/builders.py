@@ -5,7 +5,7 @@ from typing import Any
 from domain.bounds import OutputCaps
 from domain.calls import Call, Endpoint
 from domain.models import Model, canonical
-from domain.policies import EVERYTHING, Caller, TenantState
+from domain.policies import EVERYTHING, Caller, Change, Policy, TenantState
 
 PEPPER = b"a pepper of thirty-two bytes ok!"
 FORMER_PEPPER = b"the pepper that was used before."
@@ -53,3 +53,8 @@ def a_caller(**changes: Any) -> Caller:
 
 def caps(*, default: int = 1000, most: int = 4000, unknown_context: int = 131_072) -> OutputCaps:
     return OutputCaps(default=default, most=most, unknown_context=unknown_context)
+
+
+def to(policy: Policy) -> Change:
+    """The change that puts a policy in the place of whatever was."""
+    return lambda _former: policy

@@ -35,7 +35,7 @@ from adapters.postgres.rows import (
 from domain.budgets import WindowUse
 from domain.faults import FaultCode
 from domain.limits import Scope
-from domain.policies import Policy, TenantState
+from domain.policies import Change, TenantState
 from domain.ports.registers import ApiKey, KeyRegister, KeyUse, KnownKey, Taken, Tenant, TenantRegister, Unknown
 
 _PATIENCE_S = 10.0
@@ -105,15 +105,16 @@ class PostgresTenantRegister(TenantRegister):
             await change.record("set_tenant_state", after, None, {"state": before.state}, {"state": state})
             return after
 
-    async def set_tenant_policy(self, name: str, policy: Policy, *, actor: str) -> Tenant:
+    async def change_tenant_policy(self, name: str, change: Change, *, actor: str) -> Tenant:
         """See the port."""
-        async with self._changes(actor) as change:
-            before = await change.tenant(name, lock=True)
+        async with self._changes(actor) as writing:
+            before = await writing.tenant(name, lock=True)
+            policy = change(before.policy)
             if before.policy == policy:
                 return before
-            await change.run(SET_TENANT_POLICY, name=name, **policy_columns(policy))
-            after = await change.tenant(name)
-            await change.record(
+            await writing.run(SET_TENANT_POLICY, name=name, **policy_columns(policy))
+            after = await writing.tenant(name)
+            await writing.record(
                 "set_tenant_policy", after, None, policy_columns(before.policy), policy_columns(after.policy)
             )
             return after
@@ -159,15 +160,16 @@ class PostgresTenantRegister(TenantRegister):
         async with self._reads() as read:
             return await read.key(prefix)
 
-    async def set_key_policy(self, prefix: str, policy: Policy, *, actor: str) -> ApiKey:
+    async def change_key_policy(self, prefix: str, change: Change, *, actor: str) -> ApiKey:
         """See the port."""
-        async with self._changes(actor) as change:
-            before = await change.key(prefix, lock=True)
+        async with self._changes(actor) as writing:
+            before = await writing.key(prefix, lock=True)
+            policy = change(before.policy)
             if before.policy == policy:
                 return before
-            await change.run(SET_KEY_POLICY, prefix=prefix, **policy_columns(policy))
-            after = await change.key(prefix)
-            await change.record(
+            await writing.run(SET_KEY_POLICY, prefix=prefix, **policy_columns(policy))
+            after = await writing.key(prefix)
+            await writing.record(
                 "set_key_policy", None, after, policy_columns(before.policy), policy_columns(after.policy)
             )
             return after

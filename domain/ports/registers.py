@@ -10,7 +10,7 @@ from typing import Protocol
 import attrs
 
 from domain.budgets import WindowUse
-from domain.policies import Caller, Policy, TenantState
+from domain.policies import Caller, Change, Policy, TenantState
 
 
 @attrs.frozen(kw_only=True)
@@ -111,8 +111,8 @@ class TenantRegister(Protocol):
         """Suspends or resumes. A change to what already is writes no audit row."""
 
     @abstractmethod
-    async def set_tenant_policy(self, name: str, policy: Policy, *, actor: str) -> Tenant:
-        """Replaces the whole policy."""
+    async def change_tenant_policy(self, name: str, change: Change, *, actor: str) -> Tenant:
+        """Replaces the policy by what `change` makes of it, which nobody else changes meanwhile."""
 
     @abstractmethod
     async def add_key(
@@ -136,8 +136,8 @@ class TenantRegister(Protocol):
         """One."""
 
     @abstractmethod
-    async def set_key_policy(self, prefix: str, policy: Policy, *, actor: str) -> ApiKey:
-        """Replaces the whole policy."""
+    async def change_key_policy(self, prefix: str, change: Change, *, actor: str) -> ApiKey:
+        """Likewise, of a key."""
 
     @abstractmethod
     async def revoke_key(self, prefix: str, *, actor: str) -> ApiKey:

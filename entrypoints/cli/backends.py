@@ -26,7 +26,7 @@ from entrypoints.cli.printing import Column, emit_json, examples, json_option, n
 from entrypoints.cli.problems import Failure
 from entrypoints.cli.session import Session
 from entrypoints.cli.shapes import Document
-from entrypoints.settings import merged
+from entrypoints.settings_reading import merged
 
 VARIABLE = "OLLAMA_BACKENDS"
 _BASE_URL = "OLLAMA_BASE_URL"

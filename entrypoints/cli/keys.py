@@ -17,7 +17,7 @@ from entrypoints.cli.shapes import key_document, policy_in_words, state_of, wind
 from entrypoints.cli.tenants import LATE, tenant_option
 from entrypoints.cli.values import NameType, PrefixType, WhenType, expiry
 from entrypoints.cli.window_tables import print_windows
-from entrypoints.cli.wiring import OperatorTools
+from entrypoints.operator_tools import OperatorTools
 
 prefix_option = click.option(
     "--prefix", type=PrefixType(), required=True, help="The key's public prefix, as nz_abc12345."

@@ -19,7 +19,7 @@ from entrypoints.cli.session import Session
 from entrypoints.cli.shapes import key_document, policy_in_words, tenant_document
 from entrypoints.cli.tenants import LATE, tenant_option
 from entrypoints.cli.values import NO_LIMIT, Amount, AmountType, ModelType, PrefixType
-from entrypoints.cli.wiring import OperatorTools
+from entrypoints.operator_tools import OperatorTools
 
 key_option = click.option("--key", "prefix", type=PrefixType(), help="Set it for this key alone, by its prefix.")
 

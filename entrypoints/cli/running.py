@@ -11,12 +11,16 @@ from entrypoints.cli.problems import Failure
 from entrypoints.cli.session import Session
 
 _PORT = click.IntRange(1, 65535)
+_SIMULATED_PORT = 11435
+"""Beside Ollama's own, so that both can run, and always the same, so that it can be written down."""
 
 
 @click.command("serve", epilog=examples("neuronetz-gateway serve --host 127.0.0.1 --port 8080"))
 @click.option("--host", metavar="H", help="Address to listen on.  [default: HOST]")
 @click.option("--port", type=_PORT, help="TCP port to listen on.  [default: PORT]")
-@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Gateway processes.")
+@click.option(
+    "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Gateway processes; one, for now."
+)
 @click.pass_obj
 def serve(session: Session, *, host: str | None, port: int | None, processes: int) -> None:
     """Migrate the database and serve."""
@@ -31,7 +35,7 @@ def serve(session: Session, *, host: str | None, port: int | None, processes: in
     from entrypoints import launch  # noqa: PLC0415  the server is not loaded for the sake of other commands
 
     try:
-        launch.serve(settings, host or settings.host, port or settings.port, processes)
+        launch.serve(settings, host or settings.host, port or settings.port)
     except (launch.PortTaken, CannotMigrate) as error:
         raise Failure(str(error)) from error
 
@@ -68,11 +72,13 @@ def quickstart(
     from adapters.postgres.migrating import CannotMigrate  # noqa: PLC0415  as below
     from entrypoints import launch  # noqa: PLC0415  as below
     from entrypoints import quickstart as whole  # noqa: PLC0415  loads the server and the stores' supervisor
+    from entrypoints.quickstart_screen import NoAnswer  # noqa: PLC0415  as above
 
-    wishes = whole.Wishes(once=once, state_dir=state_dir, run_as=run_as, host=host, port=port)
+    state = state_dir or session.default_state_dir
+    wishes = whole.Wishes(once=once, state_dir=state, run_as=run_as, host=host, port=port)
     try:
-        whole.quickstart(session.settings_without_quickstart, wishes)
-    except (launch.PortTaken, CannotMigrate, whole.NoAnswer) as error:
+        whole.quickstart(session.settings_of_quickstart(state), wishes)
+    except (launch.PortTaken, CannotMigrate, NoAnswer) as error:
         raise Failure(str(error)) from error
 
 
@@ -84,4 +90,4 @@ def simulate(ctx: click.Context, *, arguments: tuple[str, ...]) -> None:
     from entrypoints.simulator.serving import main as run  # noqa: PLC0415  a program of its own
 
     note("This is a simulated backend: it has no model.")
-    ctx.exit(run(list(arguments)))
+    ctx.exit(run(list(arguments), prog="neuronetz-gateway simulate", port=_SIMULATED_PORT))

@@ -20,13 +20,14 @@ from domain.ports.model_backend import Survey
 from domain.ports.registers import Unknown
 from entrypoints.cli import wiring
 from entrypoints.cli.printing import note
-from entrypoints.cli.wiring import OperatorTools
 from entrypoints.embedded.errors import EmbeddedError
 from entrypoints.embedded.state_dir import default_state_dir
-from entrypoints.settings import Settings, merged
+from entrypoints.operator_tools import OperatorTools, operator_tools
+from entrypoints.settings import Settings
+from entrypoints.settings_reading import merged
+from entrypoints.state_file import state_file
 
 T = TypeVar("T")
-STATE_FILE_NAME = "gateway.env"
 
 
 class UnknownTenant(Unknown):
@@ -43,7 +44,7 @@ class Session:
     """What commands are given. Tests put their own tools in."""
 
     environ: Mapping[str, str] = attrs.field(factory=lambda: os.environ, repr=False)
-    open_tools: Callable[[Settings], AbstractAsyncContextManager[OperatorTools]] = wiring.operator_tools
+    open_tools: Callable[[Settings], AbstractAsyncContextManager[OperatorTools]] = operator_tools
     probe: Callable[[BackendAddress], Awaitable[Survey]] = wiring.probe
     database_trouble: Callable[[Settings], str | None] = wiring.database_trouble
     env_file: Path | None = None
@@ -53,10 +54,11 @@ class Session:
         """Environment, `.env` file, and where neither names a database, what a quickstart left."""
         return Settings.from_environment(self.environ, self.env_file_in_use, self.quickstart_file)
 
-    @cached_property
-    def settings_without_quickstart(self) -> Settings:
-        """For a quickstart itself, which knows its own state."""
-        return Settings.from_environment(self.environ, self.env_file_in_use)
+    def settings_of_quickstart(self, state_dir: Path) -> Settings:
+        """For a quickstart itself: what is given explicitly. What it left in its own file does not count as that."""
+        file = self.env_file_in_use
+        own = file is not None and file.resolve() == state_file(state_dir).resolve()
+        return Settings.from_environment(self.environ, None if own else file)
 
     @property
     def env_file_in_use(self) -> Path | None:
@@ -70,13 +72,18 @@ class Session:
         if "DATABASE_URL" in merged(self.environ, self.env_file_in_use):
             return None
         try:
-            file = default_state_dir(self.environ, as_root=os.geteuid() == 0) / STATE_FILE_NAME
+            file = state_file(self.default_state_dir)
             if not file.is_file():
                 return None
         except (EmbeddedError, OSError):
             return None
         note(f"Using the stores of the quickstart on this machine ({file}).")
         return file
+
+    @property
+    def default_state_dir(self) -> Path:
+        """Where a quickstart keeps its state when nobody says otherwise."""
+        return default_state_dir(self.environ, as_root=os.geteuid() == 0)
 
     @property
     def actor(self) -> str:
@@ -90,18 +97,11 @@ class Session:
 
     def tenants(self, tools: OperatorTools) -> AdministerTenants:
         """The use cases for tenants."""
-        return AdministerTenants(register=tools.tenants, announcer=tools.announcer, actor=self.actor)
+        return tools.administer_tenants(self.actor)
 
     def keys(self, tools: OperatorTools) -> AdministerKeys:
         """The use cases for keys."""
-        return AdministerKeys(
-            register=tools.tenants,
-            announcer=tools.announcer,
-            passwords=tools.passwords,
-            entropy=tools.entropy,
-            clock=tools.clock,
-            actor=self.actor,
-        )
+        return tools.administer_keys(self.actor)
 
     def run(self, use: Callable[[OperatorTools], Awaitable[T]], *, tenant: str | None = None) -> T:
         """Opens the tools, uses them, closes them.

@@ -37,7 +37,7 @@ from entrypoints.cli.shapes import (
 )
 from entrypoints.cli.values import NameType
 from entrypoints.cli.window_tables import print_windows
-from entrypoints.cli.wiring import OperatorTools
+from entrypoints.operator_tools import OperatorTools
 
 LATE = (
     "Redis could not be told, so running gateways learn of this change at each caller's next hold, or within seconds."

@@ -13,6 +13,8 @@ mapped from root may still write root's files. `nobody` has a price too: other p
 can read the stores' files, which is why an operator with several such programs should name an account.
 """
 
+from __future__ import annotations
+
 import os
 import pwd
 import shutil
@@ -52,13 +54,13 @@ class Account:
         return None if self.uid is None else []
 
     def adopt(self, path: Path) -> None:
-        """Give `path` to the account."""
+        """Gives `path` to the account."""
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
 
 def choose_account(run_as: str | None) -> Account:
-    """Choose the account by the table above.
+    """Chooses the account by the table above.
 
     Raises:
         UnreachableError: `run_as` does not exist, is root, or we may not become it.

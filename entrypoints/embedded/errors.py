@@ -13,6 +13,8 @@ at a terminal who may never have run a database, so a bare "exit status 1" is no
     +-- ServerFailedError      a server died, or did not answer or end in time; carries the end of its log
 """
 
+from __future__ import annotations
+
 
 class EmbeddedError(Exception):
     """The embedded stores cannot do what was asked; says why, and what would help."""

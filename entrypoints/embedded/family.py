@@ -5,6 +5,8 @@ signals to "all of it" need its family tree. A pid alone does not name a member 
 are used again: pid and time of birth together do.
 """
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path

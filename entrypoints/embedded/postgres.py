@@ -9,6 +9,8 @@ its fast shutdown, SIGQUIT its immediate one (recovered from the log at the next
 sent to end it: shared memory and backends would stay behind.
 """
 
+from __future__ import annotations
+
 import os
 import secrets
 import shutil
@@ -60,7 +62,7 @@ class PostgresServer(Server):
     _password: str = attrs.field(default="", init=False, repr=False)
 
     def prepare(self, on_step: Callable[[str], None]) -> None:
-        """Check what is there, and make the database files if there are none.
+        """Checks what is there, and makes the database files if there are none.
 
         Raises:
             VersionError: the files are another major version's.
@@ -88,7 +90,7 @@ class PostgresServer(Server):
         return f"postgresql://{ACCOUNT}:{self._password}@{host}:{port}/{DATABASE}"
 
     def ensure_database(self) -> None:
-        """Create our database if it is not there.
+        """Creates our database if it is not there.
 
         Raises:
             ServerFailedError: PostgreSQL would not.
@@ -149,7 +151,7 @@ class PostgresServer(Server):
         )
 
     def _forget_stranger(self) -> None:
-        """Remove a stale pid file whose pid now belongs to some other program.
+        """Removes a stale pid file whose pid now belongs to some other program.
 
         In a restarted container the same few pids come round again, and PostgreSQL would take a stranger for
         itself and refuse to start. We hold the lock that every server of ours inherits, so none is running.
@@ -209,7 +211,7 @@ class PostgresServer(Server):
 
 
 def _make_lasting(directory: Path) -> None:
-    """Have the names in `directory` survive a power cut."""
+    """Has the names in `directory` survive a power cut."""
     directory_fd = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(directory_fd)

@@ -12,6 +12,8 @@ KEY changes with the original. A copy gets its name only when it is complete, so
 made again.
 """
 
+from __future__ import annotations
+
 import os
 import shutil
 from collections.abc import Callable
@@ -38,7 +40,7 @@ class Runnable:
 
 
 def require_way_in(directory: Path, account: Account) -> None:
-    """Check that we can run anything as the account, and that it can pass through to `directory`.
+    """Checks that we can run anything as the account, and that it can pass through to `directory`.
 
     Raises:
         UnreachableError: some directory above is closed to it, or a borrowed name is not allowed here.
@@ -61,7 +63,7 @@ def _succeeds(script: str, account: Account, argument: Path) -> bool:
 
 
 def reachable_postgres(bin_dir: Path, account: Account, state: StateDir, on_step: Callable[[str], None]) -> Runnable:
-    """Find a `postgres` that the account can run: the one in `bin_dir`, or our copy of it.
+    """Finds a `postgres` that the account can run: the one in `bin_dir`, or our copy of it.
 
     Raises:
         UnreachableError: neither works.
@@ -80,7 +82,7 @@ def reachable_postgres(bin_dir: Path, account: Account, state: StateDir, on_step
 
 
 def reachable_valkey(binary: Path, account: Account, state: StateDir, on_step: Callable[[str], None]) -> Runnable:
-    """Find a Valkey that the account can run: `binary`, or our copy of it.
+    """Finds a Valkey that the account can run: `binary`, or our copy of it.
 
     Raises:
         UnreachableError: neither works.
@@ -143,7 +145,7 @@ def _copied(binary: Path, kind: str, copy_into: Callable[[Path], None], ground: 
 
 
 def _open_up(tree: Path) -> None:
-    """Let everyone read and enter what root's umask may have closed; nobody but root writes."""
+    """Lets everyone read and enter what root's umask may have closed; nobody but root writes."""
     for directory, _, names in os.walk(tree):
         Path(directory).chmod(0o755)
         for name in names:

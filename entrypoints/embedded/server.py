@@ -9,6 +9,8 @@
 Breaking is for fault tests; what they learn holds for the real thing because this is the real thing.
 """
 
+from __future__ import annotations
+
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -55,11 +57,11 @@ class Server(ABC):
 
     @abstractmethod
     def _spawn(self) -> Child:
-        """Start the server, and return at once."""
+        """Starts the server, and returns at once."""
 
     @abstractmethod
     def _answers(self) -> bool:
-        """Ask whether the server serves; must come back within some two seconds."""
+        """Asks whether the server serves; must come back within some two seconds."""
 
     @property
     def pid(self) -> int:
@@ -67,7 +69,7 @@ class Server(ABC):
         return self._up().pid
 
     def start(self) -> None:
-        """Start the server and return once it answers; nothing to do if it is up.
+        """Starts the server and returns once it answers; nothing to do if it is up.
 
         Raises:
             ServerFailedError: it died, or did not answer in time; it is down then.
@@ -84,7 +86,7 @@ class Server(ABC):
             raise
 
     def stop(self) -> None:
-        """End the server in good order; nothing to do if it is down.
+        """Ends the server in good order; nothing to do if it is down.
 
         Raises:
             ServerFailedError: it would not end.
@@ -103,7 +105,7 @@ class Server(ABC):
         )
 
     def check(self) -> None:
-        """Say nothing if the server is running.
+        """Says nothing if the server is running.
 
         Raises:
             ServerFailedError: it has died, or is not started; with the end of its log.
@@ -117,16 +119,16 @@ class Server(ABC):
             )
 
     def kill(self) -> None:
-        """Break it: SIGKILL to the server, and its family is gone when this returns."""
+        """Breaks it: SIGKILL to the server, and its family is gone when this returns."""
         self._up().kill()
         self._child = None
 
     def suspend(self) -> None:
-        """Break it: the server and its family neither answer nor die until resumed."""
+        """Breaks it: the server and its family neither answer nor die until resumed."""
         self._up().suspend()
 
     def resume(self) -> None:
-        """Undo `suspend`."""
+        """Undoes `suspend`."""
         self._up().resume()
 
     def _up(self) -> Child:

@@ -8,6 +8,8 @@ kernel keeps socket addresses in some hundred bytes and state directories are of
 not ours, or that others may enter, is refused; only the sticky bit of /tmp then keeps it ours.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import os
@@ -31,7 +33,7 @@ def choose_socket_dir(
     environ: Mapping[str, str],
     tmp: Path = Path("/tmp"),  # noqa: S108  checked  # nosec B108
 ) -> Path:
-    """Say which directory belongs to this state directory; the same one every time."""
+    """Says which directory belongs to this state directory; the same one every time."""
     digest = hashlib.sha256(os.fsencode(state.root)).hexdigest()[:8]
     runtime = Path(environ.get("XDG_RUNTIME_DIR", ""))
     preferred = runtime / f"nzgw-{digest}"
@@ -41,7 +43,7 @@ def choose_socket_dir(
 
 
 def open_socket_dir(path: Path, account: Account) -> None:
-    """Make the directory, or check that it is ours alone, and clear it of an earlier run's sockets.
+    """Makes the directory, or checks that it is ours alone, and clears it of an earlier run's sockets.
 
     To be called under the lock, so that what lies there belongs to nobody alive.
 
@@ -64,13 +66,13 @@ def open_socket_dir(path: Path, account: Account) -> None:
 
 
 def clear(path: Path) -> None:
-    """Remove the sockets and PostgreSQL's lock files beside them."""
+    """Removes the sockets and PostgreSQL's lock files beside them."""
     for leftover in path.iterdir():
         leftover.unlink()
 
 
 def remove_socket_dir(path: Path) -> None:
-    """Take the directory away once the servers have ended."""
+    """Takes the directory away once the servers have ended."""
     with contextlib.suppress(FileNotFoundError):
         clear(path)
         path.rmdir()

@@ -16,6 +16,8 @@ their last; the next start then waits for them instead of failing, for the lock 
 Under root the directory stays root's, and the account may only pass through it to what it owns.
 """
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import os
@@ -29,6 +31,7 @@ from entrypoints.embedded import family
 from entrypoints.embedded.account import Account
 from entrypoints.embedded.errors import AlreadyRunningError, StateDirError
 
+STATE_HOME_VARIABLE = "XDG_STATE_HOME"
 _NAME = "neuronetz-gateway"
 _LOCK = "lock"
 _POLL_S = 0.05
@@ -76,24 +79,24 @@ class StateDir:
 
 
 def default_state_dir(environ: Mapping[str, str], *, as_root: bool) -> Path:
-    """Say where state is kept when nobody says otherwise.
+    """Says where state is kept when nobody says otherwise.
 
     Root's is not under root's home: the account that runs the servers could not get there.
     Source: XDG Base Directory Specification 0.8, which has relative paths ignored.
     """
     if as_root:
         return Path("/var/lib") / _NAME
-    xdg = Path(environ.get("XDG_STATE_HOME", ""))
+    xdg = Path(environ.get(STATE_HOME_VARIABLE, ""))
     if xdg.is_absolute():
         return xdg / _NAME
     try:
         return Path.home() / ".local" / "state" / _NAME
     except RuntimeError as error:
-        raise StateDirError("There is no home directory to keep state in.", "Set XDG_STATE_HOME.") from error
+        raise StateDirError("There is no home directory to keep state in.", f"Set {STATE_HOME_VARIABLE}.") from error
 
 
 def open_state_dir(path: Path, account: Account) -> StateDir:
-    """Make the state directory, or check that it is one of ours, and set its mode.
+    """Makes the state directory, or checks that it is one of ours, and sets its mode.
 
     Raises:
         StateDirError: it cannot be made, or holds something else.
@@ -126,7 +129,7 @@ def _require_ours_or_empty(state: StateDir) -> None:
 
 
 def own_dir(path: Path, account: Account) -> None:
-    """Make a private directory for the account.
+    """Makes a private directory for the account.
 
     Raises:
         StateDirError: it is there, but somebody else's; say, after a run under another account.
@@ -153,7 +156,7 @@ def exclusively(
     patience_with_the_living_s: float = 2.0,
     patience_with_the_dying_s: float = 30.0,
 ) -> Iterator[int]:
-    """Hold the state directory's lock; yields the descriptor for the servers to inherit.
+    """Holds the state directory's lock; yields the descriptor for the servers to inherit.
 
     Args:
         state: whose lock.

@@ -12,6 +12,8 @@ before Valkey, both before the sockets go, and the lock last. However this progr
 and the next start takes up where they left off.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 from collections.abc import Callable
@@ -35,7 +37,7 @@ from entrypoints.embedded.versions import postgres_major, store_version
 
 
 def _say_nothing(_sentence: str) -> None:
-    """Be the listener that does not listen."""
+    """Is the listener that does not listen."""
 
 
 @attrs.frozen(kw_only=True)
@@ -57,7 +59,7 @@ class EmbeddedStores:
     _owner_pid: int = attrs.field(factory=os.getpid, init=False, repr=False)
 
     def stop(self) -> None:
-        """Stop PostgreSQL, then Valkey, and give the state directory free; nothing to do a second time.
+        """Stops PostgreSQL, then Valkey, and gives the state directory free; nothing to do a second time.
 
         Raises:
             ServerFailedError: one of them would not end; the other was stopped all the same.
@@ -66,7 +68,7 @@ class EmbeddedStores:
             self._undo.close()
 
     def check(self) -> None:
-        """Say nothing if both servers are running.
+        """Says nothing if both servers are running.
 
         Raises:
             ServerFailedError: one has died; with the end of its log.
@@ -94,7 +96,7 @@ def start_stores(
     ready_within_s: float = 30.0,
     on_step: Callable[[str], None] = _say_nothing,
 ) -> EmbeddedStores:
-    """Start both stores, and return when both answer.
+    """Starts both stores, and returns when both answer.
 
     Args:
         state_dir: where to keep them; see `default_state_dir` for None.

@@ -4,6 +4,8 @@ It listens on a unix socket and no port, keeps an append-only file so that a res
 second, and never evicts: a rate window that vanished under memory pressure would let a tenant through twice.
 """
 
+from __future__ import annotations
+
 import signal
 from pathlib import Path
 from typing import ClassVar
@@ -39,7 +41,7 @@ class ValkeyServer(Server):
     port: int = 0
 
     def prepare(self) -> None:
-        """Check that this server can read what is there, and record that it writes there from now on.
+        """Checks that this server can read what is there, and records that it writes there from now on.
 
         Raises:
             VersionError: it would be a downgrade.

@@ -6,6 +6,8 @@ Redis and Valkey share a format only up to Redis 7.2, where they parted. Both ru
 server starts, so that the refusal is a sentence with a remedy and nothing has been touched.
 """
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 
@@ -30,7 +32,7 @@ class StoreVersion:
 
 
 def postgres_major(said: str) -> int:
-    """Read the answer of `postgres --version`, such as "postgres (PostgreSQL) 18.6"."""
+    """Reads the answer of `postgres --version`, such as "postgres (PostgreSQL) 18.6"."""
     found = re.search(r"\(PostgreSQL\) (\d+)", said)
     if found is None:
         raise VersionError(f"This is not a PostgreSQL version: {said.strip()!r}.", "Check EMBEDDED_POSTGRES_BIN.")
@@ -38,7 +40,7 @@ def postgres_major(said: str) -> int:
 
 
 def store_version(said: str) -> StoreVersion:
-    """Read the answer of `valkey-server --version`, such as "Valkey server v=9.1.2 sha=...", or our record."""
+    """Reads the answer of `valkey-server --version`, such as "Valkey server v=9.1.2 sha=...", or our record."""
     found = re.search(r"(valkey|redis)(?: server v=| )(\d+)\.(\d+)", said, re.IGNORECASE)
     if found is None:
         raise VersionError(f"This is not a Valkey version: {said.strip()!r}.", "Check EMBEDDED_VALKEY_BIN.")
@@ -46,7 +48,7 @@ def store_version(said: str) -> StoreVersion:
 
 
 def check_postgres(cluster: Path, major: int) -> None:
-    """Refuse a PostgreSQL that cannot open `cluster`, or is too old for us.
+    """Refuses a PostgreSQL that cannot open `cluster`, or is too old for us.
 
     Raises:
         VersionError: the major versions differ.
@@ -70,7 +72,7 @@ def check_postgres(cluster: Path, major: int) -> None:
 
 
 def check_store(record: Path, version: StoreVersion) -> None:
-    """Refuse a Valkey or Redis that could not read what the recorded one may have written.
+    """Refuses a Valkey or Redis that could not read what the recorded one may have written.
 
     Raises:
         VersionError: it would be a downgrade, or a change between formats that have parted.

@@ -7,6 +7,8 @@ watchdog passes the signal on.
 The leash itself is tested on Linux; it has not been run on macOS.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess
@@ -25,13 +27,13 @@ class Watchdog:
     _popen: subprocess.Popen[bytes] = attrs.field(repr=False)
 
     def let_go(self) -> None:
-        """End the watchdog without a bark."""
+        """Ends the watchdog without a bark."""
         self._popen.kill()
         self._popen.communicate()
 
 
 def watch(pid: int, death_signal: signal.Signals, account: Account) -> Watchdog:
-    """Send `death_signal` to `pid` when we end, in whatever way that happens."""
+    """Sends `death_signal` to `pid` when we end, in whatever way that happens."""
     return Watchdog(
         subprocess.Popen(  # noqa: S603  a fixed script, with two numbers of ours
             ["/bin/sh", "-c", _SCRIPT, "watchdog", death_signal.name.removeprefix("SIG"), str(pid)],

@@ -73,9 +73,15 @@ async def start(world: World, host: str = "127.0.0.1", port: int = 0, sock: sock
     return Running(world=world, host=bound_host, port=bound_port, runner=runner)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the backend until SIGTERM or SIGINT; returns the exit status."""
-    options = _parser().parse_args(argv)
+def main(argv: Sequence[str], *, prog: str = "python -m entrypoints.simulator", port: int = 0) -> int:
+    """Run the backend until SIGTERM or SIGINT; returns the exit status.
+
+    Args:
+        argv: the options.
+        prog: what it was called by, for its help.
+        port: to listen on when the options do not say.
+    """
+    options = _parser(prog, port).parse_args(argv)
     with asyncio.Runner(loop_factory=_loop_factory()) as loop_runner:
         loop_runner.run(_serve_until_signal(options))
     return 0
@@ -127,14 +133,23 @@ def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but not that there is none."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+def _parser(prog: str, port: int) -> argparse.ArgumentParser:
     defaults = Settings()
     parser = argparse.ArgumentParser(
-        prog="python -m entrypoints.simulator", description="A simulated Ollama: its wire, and no model behind it."
+        prog=prog,
+        description="A simulated Ollama: its wire, and no model behind it.",
+        formatter_class=_Help,
     )
     add = parser.add_argument
-    add("--host", default="127.0.0.1")
-    add("--port", type=int, default=0, help="0: any free port")
+    add("--host", default="127.0.0.1", help="address to listen on")
+    add("--port", type=int, default=port, help="TCP port to listen on; 0 for any free one")
     add("--port-file", type=Path, help="write the port there once connections are accepted")
     add("--log", type=Path, help="append the log of truth there, as JSON lines")
     add("--log-tokens-per-line", type=int, default=defaults.log_tokens_per_line, help="0: no lines per token")
@@ -143,13 +158,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--models", type=Path, help="JSON list of models: objects with the fields of `models.Model`")
     add("--version", default=defaults.version, help="what /api/version says")
     add("--tokens", type=int, default=defaults.tokens, help="natural length of an answer")
-    add("--token-delay-ms", type=float, default=0.0)
-    add("--prompt-delay-ms-per-token", type=float, default=0.0)
-    add("--load-delay-ms", type=float, default=0.0)
+    add("--token-delay-ms", type=float, default=0.0, help="milliseconds before each token of an answer")
+    add("--prompt-delay-ms-per-token", type=float, default=0.0, help="milliseconds to read each token of a prompt")
+    add("--load-delay-ms", type=float, default=0.0, help="milliseconds to load a model")
     add("--num-parallel", type=int, default=defaults.num_parallel, help="slots per model")
     add("--max-queue", type=int, default=defaults.max_queue, help="requests that may wait for a load")
-    add("--keep-alive-s", type=float, default=defaults.keep_alive_s, help="idle time before an unload")
-    add("--context-length", type=int, default=defaults.context_length, help="tokens")
+    add("--keep-alive-s", type=float, default=defaults.keep_alive_s, help="idle seconds before an unload")
+    add("--context-length", type=int, default=defaults.context_length, help="tokens of context per slot")
     return parser
 
 

@@ -34,6 +34,7 @@ from domain.ports.usage_journal import Note
 from domain.refusals import Refusal
 from domain.settlement import Outcome
 from domain.tally import Piece
+from tests.builders import to
 from tests.fakes.budget_ledger import MemoryBudgetLedger
 from tests.fakes.key_cache import MemoryKeyCache
 from tests.fakes.limit_store import MemoryLimitStore
@@ -478,7 +479,7 @@ class Rig:
         """A tenant and a key of its own."""
         made = await self.tenants.add_tenant(tenant, actor="tests")
         if policy != EVERYTHING:
-            made = await self.tenants.set_tenant_policy(tenant, policy, actor="tests")
+            made = await self.tenants.change_tenant_policy(tenant, to(policy), actor="tests")
         presented = mint(self._entropy.base62(8), self._entropy.base62(32), PEPPER)
         key = await self.tenants.add_key(
             tenant,
@@ -490,7 +491,7 @@ class Rig:
         )
         self.passwords.runs = 0
         if key_policy != EVERYTHING:
-            key = await self.tenants.set_key_policy(key.prefix, key_policy, actor="tests")
+            key = await self.tenants.change_key_policy(key.prefix, to(key_policy), actor="tests")
         return Client(made, key, presented)
 
     async def revoke(self, client: Client) -> None:

@@ -14,6 +14,7 @@ from domain.keys import read_key
 from domain.policies import Policy
 from domain.ports.registers import Taken, Unknown
 from tests.application.test_administer_tenants import Announcements
+from tests.builders import to
 from tests.entrypoints.cli.open_register import Announcement, OpenRegister
 from tests.fakes.surroundings import FakeClock, FakeEntropy, FakePasswords
 
@@ -128,7 +129,7 @@ async def test_a_revocation_that_cannot_be_announced_is_made_all_the_same(office
 
 
 async def test_values_above_the_tenants_are_named(office: Office) -> None:
-    await office.register.set_tenant_policy("acme", Policy(budgets=Budgets(daily=5)), actor="cli:test")
+    await office.register.change_tenant_policy("acme", to(Policy(budgets=Budgets(daily=5))), actor="cli:test")
     made = await office.keys.create("acme", name="ci", expires_at=None, pepper=PEPPER)
 
     changed = await office.keys.change_policy(made.key.prefix, lambda _: Policy(budgets=Budgets(daily=9)))

@@ -13,6 +13,7 @@ from domain.keys import Secret, mint
 from domain.policies import Caller, Policy, TenantState
 from domain.refusals import Code, Refusal
 from tests.application.rig import PEPPER, Client, Rig, a_call, turns_of_the_loop
+from tests.builders import to
 from tests.fakes.surroundings import FakePasswords
 
 
@@ -223,7 +224,7 @@ async def test_a_fresh_look_passes_by_every_copy() -> None:
     rig = await Rig.of()
     client = await rig.client()
     await identify(rig, client.secret)
-    await rig.tenants.set_key_policy(client.key.prefix, Policy(models=frozenset()), actor="console")
+    await rig.tenants.change_key_policy(client.key.prefix, to(Policy(models=frozenset())), actor="console")
 
     old = await identify(rig, client.secret)
     new = await identify(rig, client.secret, fresh=True)

@@ -11,13 +11,14 @@ from domain.ports.budget_ledger import Stale
 from domain.ports.limit_store import Empty, Outdated
 from domain.settlement import Outcome
 from tests.application.rig import HEALTHY, HOLD, Rig, turns_of_the_loop
+from tests.builders import to
 
 
 async def test_an_outdated_identity_is_looked_up_afresh() -> None:
     rig = await Rig.of()
     client = await rig.client()
     await rig.serve(client)
-    tenant = await rig.tenants.set_tenant_policy("acme", Policy(limits=Limits(rpm=7)), actor="console")
+    tenant = await rig.tenants.change_tenant_policy("acme", to(Policy(limits=Limits(rpm=7))), actor="console")
     await rig.limits.announce(tenant.id, [(tenant.id, tenant.generation)])
 
     served = await rig.serve(client)

@@ -15,6 +15,7 @@ from domain.policies import Policy, TenantState
 from domain.ports.limit_store import Outdated
 from domain.settlement import Outcome
 from tests.application.rig import NATIVE, PROMPT, Rig, a_call, in_no_time, scene, turns_of_the_loop
+from tests.builders import to
 
 
 async def _run_for(seconds: float, rig: Rig) -> None:
@@ -142,10 +143,10 @@ async def test_a_suspended_tenant_is_forgotten_announced_and_cut() -> None:
 
 async def _a_policy(rig: Rig, whole_tenant: bool) -> tuple[str, str | None, int]:  # noqa: FBT001
     if whole_tenant:
-        tenant = await rig.tenants.set_tenant_policy("acme", Policy(models=frozenset()), actor="console")
+        tenant = await rig.tenants.change_tenant_policy("acme", to(Policy(models=frozenset())), actor="console")
         return tenant.id, None, tenant.generation
     [key] = await rig.tenants.keys("acme")
-    key = await rig.tenants.set_key_policy(key.prefix, Policy(models=frozenset()), actor="console")
+    key = await rig.tenants.change_key_policy(key.prefix, to(Policy(models=frozenset())), actor="console")
     return key.tenant_id, key.id, key.generation
 
 

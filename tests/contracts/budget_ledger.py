@@ -16,6 +16,7 @@ from domain.policies import Policy, TenantState
 from domain.ports.budget_ledger import BudgetLedger, Granted, HoldRequest, HoldVerdict, Settlement, Spent, Stale
 from domain.ports.registers import ApiKey, Tenant, TenantRegister
 from domain.settlement import NOTHING, Charge, Outcome
+from tests.builders import to
 from tests.stores import DatabaseClock
 
 START = datetime(2027, 3, 10, 12, 0, 0, tzinfo=UTC)
@@ -49,10 +50,10 @@ class LedgerBench:
         name = f"tenant-{uuid4().hex}"
         await self.register.add_tenant(name, actor="test")
         if tenant is not None:
-            await self.register.set_tenant_policy(name, Policy(budgets=tenant), actor="test")
+            await self.register.change_tenant_policy(name, to(Policy(budgets=tenant)), actor="test")
         made = await self.another_key(name)
         if key is not None:
-            made = await self.register.set_key_policy(made.prefix, Policy(budgets=key), actor="test")
+            made = await self.register.change_key_policy(made.prefix, to(Policy(budgets=key)), actor="test")
         return made
 
     async def another_key(self, tenant_name: str, *, expires_at: datetime | None = None) -> ApiKey:
@@ -141,7 +142,7 @@ class LedgerContract:
         await bench.ledger.hold(hold)
         await bench.settled(an_end(hold, Charge(prompt=10, output=80)))
 
-        await bench.register.set_tenant_policy(key.tenant_name, Policy(budgets=Budgets(total=95)), actor="test")
+        await bench.register.change_tenant_policy(key.tenant_name, to(Policy(budgets=Budgets(total=95))), actor="test")
 
         verdict = await bench.ledger.hold(a_hold(key, prompt=10, output=1))
         assert isinstance(verdict, Spent)
@@ -207,7 +208,7 @@ class LedgerContract:
         key = await bench.a_key(tenant=Budgets(total=1000))
         await bench.ledger.hold(a_hold(key))
 
-        await bench.register.set_tenant_policy(key.tenant_name, Policy(budgets=Budgets(total=50)), actor="test")
+        await bench.register.change_tenant_policy(key.tenant_name, to(Policy(budgets=Budgets(total=50))), actor="test")
 
         verdict = await bench.ledger.hold(a_hold(key))
         assert isinstance(verdict, Spent)

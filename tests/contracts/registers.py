@@ -17,6 +17,7 @@ from domain.policies import EVERYTHING, Policy, TenantState
 from domain.ports.budget_ledger import BudgetLedger
 from domain.ports.registers import ApiKey, KeyRegister, KeyUse, Taken, TenantRegister, Unknown
 from domain.settlement import Charge
+from tests.builders import to
 from tests.contracts.budget_ledger import a_hold, an_end
 from tests.stores import DatabaseClock
 
@@ -104,30 +105,40 @@ class RegisterContract:
         with pytest.raises(Unknown, match="nobody"):
             await bench.register.tenant("nobody")
         with pytest.raises(Unknown, match="nobody"):
-            await bench.register.set_tenant_policy("nobody", SOME, actor="op")
+            await bench.register.change_tenant_policy("nobody", to(SOME), actor="op")
         with pytest.raises(Unknown, match="nobody"):
             await bench.register.keys("nobody")
+
+    async def test_of_changes_at_once_none_undoes_another(self, bench: RegisterBench) -> None:
+        name = await bench.a_tenant()
+
+        def one_more(policy: Policy) -> Policy:
+            return attrs.evolve(policy, limits=attrs.evolve(policy.limits, rpm=(policy.limits.rpm or 0) + 1))
+
+        await asyncio.gather(*(bench.register.change_tenant_policy(name, one_more, actor="op") for _ in range(10)))
+
+        assert (await bench.register.tenant(name)).policy.limits.rpm == 10
 
     async def test_a_policy_comes_back_whole_and_raises_the_generation(self, bench: RegisterBench) -> None:
         name = await bench.a_tenant()
 
-        changed = await bench.register.set_tenant_policy(name, SOME, actor="op")
+        changed = await bench.register.change_tenant_policy(name, to(SOME), actor="op")
 
         assert (changed.policy, changed.generation) == (SOME, 2)
         assert await bench.register.tenant(name) == changed
 
     async def test_a_policy_can_be_cleared(self, bench: RegisterBench) -> None:
         name = await bench.a_tenant()
-        await bench.register.set_tenant_policy(name, SOME, actor="op")
+        await bench.register.change_tenant_policy(name, to(SOME), actor="op")
 
-        cleared = await bench.register.set_tenant_policy(name, EVERYTHING, actor="op")
+        cleared = await bench.register.change_tenant_policy(name, to(EVERYTHING), actor="op")
 
         assert (cleared.policy, cleared.generation) == (EVERYTHING, 3)
 
     async def test_an_empty_model_list_is_not_the_same_as_none(self, bench: RegisterBench) -> None:
         name = await bench.a_tenant()
 
-        changed = await bench.register.set_tenant_policy(name, Policy(models=frozenset()), actor="op")
+        changed = await bench.register.change_tenant_policy(name, to(Policy(models=frozenset())), actor="op")
 
         assert changed.policy.models == frozenset()
 
@@ -135,7 +146,7 @@ class RegisterContract:
         name = await bench.a_tenant()
 
         state = await bench.register.set_tenant_state(name, TenantState.ACTIVE, actor="op")
-        policy = await bench.register.set_tenant_policy(name, EVERYTHING, actor="op")
+        policy = await bench.register.change_tenant_policy(name, to(EVERYTHING), actor="op")
 
         assert (state.generation, policy.generation) == (1, 1)
         assert await bench.changes(state.id) == [("add_tenant", "op")]
@@ -154,7 +165,7 @@ class RegisterContract:
 
     async def test_a_new_key_is_found_with_its_caller_and_its_hash(self, bench: RegisterBench) -> None:
         name = await bench.a_tenant()
-        await bench.register.set_tenant_policy(name, SOME, actor="op")
+        await bench.register.change_tenant_policy(name, to(SOME), actor="op")
         key = await bench.a_key(name)
 
         known = await bench.keys.find(key.prefix)
@@ -265,9 +276,9 @@ class RegisterContract:
 
     async def test_a_key_policy_may_be_above_its_tenants(self, bench: RegisterBench) -> None:
         key = await bench.a_key()
-        await bench.register.set_tenant_policy(key.tenant_name, Policy(limits=Limits(rpm=1)), actor="op")
+        await bench.register.change_tenant_policy(key.tenant_name, to(Policy(limits=Limits(rpm=1))), actor="op")
 
-        changed = await bench.register.set_key_policy(key.prefix, SOME, actor="op")
+        changed = await bench.register.change_key_policy(key.prefix, to(SOME), actor="op")
 
         assert (changed.policy, changed.generation) == (SOME, 2)
 
@@ -288,7 +299,7 @@ class RegisterContract:
 
     async def test_a_replaced_key_hands_over_name_policy_and_expiry(self, bench: RegisterBench) -> None:
         key = await bench.a_key()
-        await bench.register.set_key_policy(key.prefix, SOME, actor="op")
+        await bench.register.change_key_policy(key.prefix, to(SOME), actor="op")
 
         new = await bench.register.replace_key(key.prefix, new_prefix=a_prefix(), secret_hash="$new$", actor="op")
 
@@ -327,7 +338,7 @@ class RegisterContract:
     async def test_the_windows_of_an_unused_key_are_there_and_empty(self, bench: RegisterBench) -> None:
         await bench.clock.set(START)
         key = await bench.a_key()
-        await bench.register.set_key_policy(key.prefix, Policy(budgets=Budgets(daily=7)), actor="op")
+        await bench.register.change_key_policy(key.prefix, to(Policy(budgets=Budgets(daily=7))), actor="op")
 
         uses = await bench.register.window_use(key.tenant_name, key_prefix=key.prefix)
 

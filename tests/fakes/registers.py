@@ -14,7 +14,7 @@ import attrs
 from domain.budgets import Window, WindowUse
 from domain.faults import FaultCode, StoreUnavailable
 from domain.limits import Scope
-from domain.policies import EVERYTHING, Caller, Policy, TenantState
+from domain.policies import EVERYTHING, Caller, Change, Policy, TenantState
 from domain.ports.registers import ApiKey, KeyRegister, KeyUse, KnownKey, Taken, Tenant, TenantRegister, Unknown
 
 WindowKey = tuple[str, str, Window, datetime]
@@ -170,10 +170,10 @@ class MemoryTenantRegister(TenantRegister):
     async def set_tenant_state(self, name: str, state: TenantState, *, actor: str) -> Tenant:
         return self._change_tenant(name, attrs.evolve(await self.tenant(name), state=state), "set_tenant_state", actor)
 
-    async def set_tenant_policy(self, name: str, policy: Policy, *, actor: str) -> Tenant:
-        return self._change_tenant(
-            name, attrs.evolve(await self.tenant(name), policy=policy), "set_tenant_policy", actor
-        )
+    async def change_tenant_policy(self, name: str, change: Change, *, actor: str) -> Tenant:
+        before = await self.tenant(name)
+        after = attrs.evolve(before, policy=change(before.policy))
+        return self._change_tenant(name, after, "set_tenant_policy", actor)
 
     async def add_key(
         self,
@@ -211,8 +211,9 @@ class MemoryTenantRegister(TenantRegister):
     async def key(self, prefix: str) -> ApiKey:
         return self._asked().key_at(prefix).shown
 
-    async def set_key_policy(self, prefix: str, policy: Policy, *, actor: str) -> ApiKey:
-        return self._change_key(attrs.evolve(await self.key(prefix), policy=policy), "set_key_policy", actor)
+    async def change_key_policy(self, prefix: str, change: Change, *, actor: str) -> ApiKey:
+        before = await self.key(prefix)
+        return self._change_key(attrs.evolve(before, policy=change(before.policy)), "set_key_policy", actor)
 
     async def revoke_key(self, prefix: str, *, actor: str) -> ApiKey:
         key = await self.key(prefix)

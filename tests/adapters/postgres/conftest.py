@@ -18,6 +18,7 @@ from adapters.postgres.pool import Pool
 from adapters.postgres.registers import PostgresTenantRegister
 from domain.budgets import Budgets
 from domain.policies import Policy
+from tests.builders import to
 from tests.contracts.budget_ledger import LedgerBench, Line
 from tests.stores import DatabaseClock
 
@@ -105,7 +106,7 @@ def race_ground(database_url: str) -> tuple[str, bytes]:
         pool = Pool(DatabaseAddress.read(database_url))
         register = PostgresTenantRegister(pool)
         await register.add_tenant("racers", actor="test")
-        await register.set_tenant_policy("racers", Policy(budgets=Budgets(total=1000)), actor="test")
+        await register.change_tenant_policy("racers", to(Policy(budgets=Budgets(total=1000))), actor="test")
         key = await register.add_key(
             "racers", name="k", prefix="nz_racers00", secret_hash="hash", expires_at=None, actor="test"
         )

@@ -23,6 +23,7 @@ from domain.policies import Policy, TenantState
 from domain.ports.budget_ledger import HoldRequest, Settlement
 from domain.ports.registers import ApiKey
 from domain.settlement import Charge
+from tests.builders import to
 from tests.contracts.budget_ledger import a_hold, an_end
 from tests.fakes.budget_ledger import MemoryBudgetLedger
 from tests.fakes.registers import Books, MemoryTenantRegister
@@ -93,9 +94,9 @@ class Twins:
     async def set_budgets(self, nth: int, budgets: Budgets, *, tenant: bool) -> None:
         key, table = self.keys[nth], "tenants" if tenant else "api_keys"
         if tenant:
-            await self.register.set_tenant_policy(key.tenant_name, Policy(budgets=budgets), actor="test")
+            await self.register.change_tenant_policy(key.tenant_name, to(Policy(budgets=budgets)), actor="test")
         else:
-            await self.register.set_key_policy(key.prefix, Policy(budgets=budgets), actor="test")
+            await self.register.change_key_policy(key.prefix, to(Policy(budgets=budgets)), actor="test")
         self.connection.execute(
             f"update neuronetz.{table} set daily_tokens = %s, monthly_tokens = %s, total_tokens = %s where id = %s",  # noqa: S608 - a table of ours
             (budgets.daily, budgets.monthly, budgets.total, key.tenant_id if tenant else key.id),

@@ -8,6 +8,7 @@ import pytest
 
 from adapters.postgres.registers import PostgresKeyRegister
 from tests.adapters.postgres.conftest import Desk
+from tests.builders import to
 from tests.contracts.budget_ledger import a_hold
 from tests.contracts.registers import SOME, RegisterBench, RegisterContract, a_prefix
 from tests.fakes.budget_ledger import MemoryBudgetLedger
@@ -61,7 +62,7 @@ class TestPostgres(RegisterContract):
 
     async def test_the_audit_keeps_before_and_after_and_no_secret(self, bench: RegisterBench, desk: Desk) -> None:
         key = await bench.a_key()
-        await bench.register.set_key_policy(key.prefix, SOME, actor="op")
+        await bench.register.change_key_policy(key.prefix, to(SOME), actor="op")
         await bench.register.replace_key(key.prefix, new_prefix=a_prefix(), secret_hash="$new$", actor="op")
 
         rows = await desk.rows("select detail from neuronetz.audit where event = 'admin'")
