@@ -6,12 +6,9 @@ not checked by the library, so a test resolves every provider. Nothing connects 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from uuid import UUID, uuid4
 
-import attrs
 from dependency_injector import containers, providers
 
 from adapters.ollama.model_backend import OllamaBackend
@@ -31,7 +28,7 @@ from adapters.system.clock import SystemClock
 from adapters.system.entropy import SystemEntropy
 from adapters.system.passwords import Argon2Passwords
 from application.backends import Backends
-from application.live_calls import Cut, Deadlines, LiveCalls
+from application.live_calls import Deadlines, LiveCalls
 from application.look_up import LookUp
 from application.pipeline import Pipeline
 from application.readiness import Readiness
@@ -40,15 +37,12 @@ from application.rooms.identify import Identify
 from application.turns import FirstComeTurns, Turns
 from application.upkeep import Upkeep
 from domain.bounds import OutputCaps
-from domain.faults import Fault, FaultCode
 from domain.ports.budget_ledger import BudgetLedger
 from domain.ports.key_cache import KeyCache
 from domain.ports.limit_store import LimitStore
 from domain.ports.model_backend import ModelBackend
 from domain.ports.registers import KeyRegister
 from domain.ports.surroundings import Clock, Entropy, PasswordHash
-from domain.ports.usage_journal import UsageJournal
-from domain.settlement import Outcome
 from entrypoints.http.door import Door
 from entrypoints.http.incoming import Intake
 from entrypoints.settings import Settings
@@ -57,8 +51,6 @@ SLOT_LEASE_S = 30.0
 """After which a slot that is not renewed is free. The scripts of adapters/redis say the same number."""
 _KEY_CACHE_S = 30.0
 """How long a verified key is remembered; a revocation that was announced does not wait for it."""
-_LAST_SETTLEMENTS_S = 5.0
-_SHUT_DOWN = Cut(Outcome.SHUT_DOWN, Fault(FaultCode.SHUTTING_DOWN, "The gateway is shutting down."))
 
 
 def _database(settings: Settings) -> DatabaseAddress:
@@ -211,88 +203,3 @@ class Parts(containers.DeclarativeContainer):
         entropy=entropy,
         intake=providers.Singleton(_intake, settings),
     )
-
-
-@attrs.define(kw_only=True)
-class Gateway:
-    """One gateway process, put together and connected."""
-
-    door: Door
-    live_calls: LiveCalls
-    readiness: Readiness
-    backends: Backends
-    ledger: BudgetLedger
-    journal: UsageJournal
-    drain_timeout_s: float
-    _drained: asyncio.Task[None] | None = None
-
-    async def first_survey(self) -> None:
-        """Looks at the backends once, so that the first request already finds its model."""
-        await self.backends.survey_all()
-
-    async def drain(self) -> None:
-        """Lets running calls end, cuts those that do not in time, and settles everything. Once."""
-        if self._drained is None:
-            self._drained = asyncio.create_task(self._drain())
-        await asyncio.shield(self._drained)
-
-    def cut_all(self) -> None:
-        """Ends running calls at once, for an operator who does not want to wait for them."""
-        self.live_calls.cut_all(_SHUT_DOWN)
-
-    async def _drain(self) -> None:
-        self.readiness.stopping = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.drain_timeout_s):
-                await self.live_calls.drained()
-        self.cut_all()
-        await self.live_calls.drained()
-        await self.ledger.drain(_LAST_SETTLEMENTS_S)
-        await self.journal.drain(_LAST_SETTLEMENTS_S)
-
-
-@contextlib.asynccontextmanager
-async def open_gateway(settings: Settings, parts: Parts | None = None) -> AsyncIterator[Gateway]:
-    """Connects the parts of one process, keeps its loops going, and lets everything go in reverse.
-
-    Args:
-        settings: the operator's.
-        parts: others than the ordinary ones, for tests.
-    """
-    parts = parts or Parts(settings=providers.Object(settings))
-    async with contextlib.AsyncExitStack() as stack:
-        await _open_stores(parts, stack)
-        loops = [asyncio.create_task(parts.upkeep().run()), asyncio.create_task(parts.watch().run())]
-        stack.push_async_callback(_cancel, loops)
-        gateway = Gateway(
-            door=parts.door(),
-            live_calls=parts.live_calls(),
-            readiness=parts.readiness(),
-            backends=parts.backends(),
-            ledger=parts.ledger(),
-            journal=parts.journal(),
-            drain_timeout_s=settings.drain_timeout_s,
-        )
-        stack.push_async_callback(gateway.drain)
-        yield gateway
-
-
-async def _open_stores(parts: Parts, stack: contextlib.AsyncExitStack) -> None:
-    pool, ledger_lane, limit_lane = parts.pool(), parts.ledger_lane(), parts.limit_lane()
-    stack.push_async_callback(pool.close)
-    await ledger_lane.start()
-    stack.push_async_callback(ledger_lane.stop)
-    await limit_lane.start()
-    stack.push_async_callback(limit_lane.aclose)
-    journal = parts.journal()
-    await journal.start()
-    stack.push_async_callback(journal.stop)
-    for backend in parts.model_backends():
-        stack.push_async_callback(backend.aclose)
-    stack.push_async_callback(parts.passwords().aclose)
-
-
-async def _cancel(loops: Sequence[asyncio.Task[None]]) -> None:
-    for loop in loops:
-        loop.cancel()
-    await asyncio.gather(*loops, return_exceptions=True)

@@ -21,7 +21,7 @@ from hypercorn.config import Config
 from starlette.applications import Starlette
 
 from adapters.postgres.migrating import upgrade
-from entrypoints.container import Gateway, open_gateway
+from entrypoints.gateway import Gateway, open_gateway
 from entrypoints.http.app import make_app
 from entrypoints.observing import set_up_logs
 from entrypoints.settings import Settings
@@ -36,6 +36,10 @@ WhenReady = Callable[[], Awaitable[None]]
 
 class PortTaken(Exception):
     """The address cannot be listened on; says why and what to do."""
+
+
+class GatewayBroken(Exception):
+    """A loop ended that never should, so the process stopped itself."""
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
@@ -92,6 +96,15 @@ async def serve_on(settings: Settings, listener: socket.socket, when_ready: When
             raise
         finally:
             await server
+        if gateway.broken.is_set():
+            raise GatewayBroken("The gateway had to stop; its log says which loop ended. Start it again.")
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 def _stop(gateway: Gateway, stop: asyncio.Event) -> None:
@@ -131,10 +144,9 @@ async def run_server(gateway: Gateway, settings: Settings, listener: socket.sock
     """Serves an open gateway on a socket until the event is set, and drains it."""
 
     async def told_to_stop() -> None:
-        await stop.wait()
+        await _first_of(stop, gateway.broken)
         _log.info("stopping", calls=len(gateway.live_calls))
-        gateway.readiness.stopping = True
-        asyncio.get_running_loop().create_task(gateway.drain())
+        gateway.begin_to_stop()
 
     app = make_app(gateway.door, _lifespan_of(gateway))
     await hypercorn_serve(app, _config(settings, listener), shutdown_trigger=told_to_stop)  # type: ignore[arg-type]  # Starlette's and Hypercorn's ASGI types differ in name only
@@ -145,6 +157,6 @@ def _lifespan_of(gateway: Gateway) -> Callable[[Starlette], contextlib.AbstractA
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await gateway.first_survey()
         yield
-        await gateway.drain()
+        await gateway.drained()
 
     return lifespan

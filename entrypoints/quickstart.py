@@ -117,10 +117,10 @@ def _with_stores(settings: Settings, stores: EmbeddedStores | None) -> Settings:
 
 
 def _with_pepper(settings: Settings, state: Path) -> Settings:
-    if settings.key_pepper:
-        return settings
-    ring = kept_in(state).get("KEY_PEPPER") or secrets.token_hex(32)
-    return attrs.evolve(settings, key_pepper=tuple(Secret(part) for part in ring.split(",")))
+    """A ring with what was given first; what was kept stays in it, so that the keys made under it stay good."""
+    kept = kept_in(state).get("KEY_PEPPER", "").split(",")
+    ring = [*(pepper.unwrap() for pepper in settings.key_pepper), *filter(None, kept)] or [secrets.token_hex(32)]
+    return attrs.evolve(settings, key_pepper=tuple(map(Secret, dict.fromkeys(ring))))
 
 
 def _kept(settings: Settings, stores: EmbeddedStores | None) -> Mapping[str, str]:

@@ -36,7 +36,7 @@ def serve(session: Session, *, host: str | None, port: int | None, processes: in
 
     try:
         launch.serve(settings, host or settings.host, port or settings.port)
-    except (launch.PortTaken, CannotMigrate) as error:
+    except (launch.PortTaken, launch.GatewayBroken, CannotMigrate) as error:
         raise Failure(str(error)) from error
 
 
@@ -78,7 +78,7 @@ def quickstart(
     wishes = whole.Wishes(once=once, state_dir=state, run_as=run_as, host=host, port=port)
     try:
         whole.quickstart(session.settings_of_quickstart(state), wishes)
-    except (launch.PortTaken, CannotMigrate, NoAnswer) as error:
+    except (launch.PortTaken, launch.GatewayBroken, CannotMigrate, NoAnswer) as error:
         raise Failure(str(error)) from error
 
 

@@ -20,8 +20,9 @@ from adapters.redis.limit_store import RedisLimitStore
 from domain.budgets import Budgets, Window
 from domain.limits import Limits, Scope
 from domain.policies import Policy
-from entrypoints.container import Parts, open_gateway
+from entrypoints.container import Parts
 from entrypoints.embedded import EmbeddedStores
+from entrypoints.gateway import open_gateway
 from entrypoints.launch import run_server
 from tests.e2e.house import House, Key
 
