@@ -43,11 +43,6 @@ class PostgresBudgetLedger(BudgetLedger):
         """See the port."""
         return self._lane.unsettled
 
-    @property
-    def overfull(self) -> bool:
-        """Whether so many settlements wait that the process must stop being ready."""
-        return self._lane.overfull
-
     async def drain(self, timeout_s: float) -> None:
         """See the port."""
         await self._lane.drain(timeout_s)

@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections import deque
 from collections.abc import Sequence
 from uuid import UUID
 
 import attrs
 import psycopg
+import structlog
 
 from adapters.postgres.address import DatabaseAddress
 from adapters.postgres.lane_connection import open_lane_wire
@@ -35,7 +35,7 @@ from adapters.postgres.wire import ConnectionLost, StatementFailed, Wire
 from domain.faults import FaultCode, StoreUnavailable
 from domain.ports.budget_ledger import HoldVerdict
 
-log = logging.getLogger("neuronetz")
+_log = structlog.get_logger("neuronetz")
 
 _TRIES_TOGETHER = 3
 _FIRST_PAUSE_S = 0.05
@@ -51,8 +51,6 @@ class LaneSettings:
     """How long a caller waits for its verdict."""
     statement_timeout_s: float = 3.0
     most_in_batch: int = 256
-    most_unsettled: int = 10_000
-    """Above this many settlements waiting, the lane is overfull."""
 
 
 class Lane:
@@ -116,11 +114,6 @@ class Lane:
     def unsettled(self) -> int:
         """Settlements handed over and not yet committed."""
         return self._unsettled
-
-    @property
-    def overfull(self) -> bool:
-        """Whether so many settlements wait that no new call should be begun."""
-        return self._unsettled > self._settings.most_unsettled
 
     async def drain(self, timeout_s: float) -> None:
         """Waits until every settlement is committed, at most so long."""
@@ -192,7 +185,7 @@ class Lane:
         for asked in batch.asked:
             asked.fail("The budget ledger cannot be written.")
         settles = batch.settles
-        log.error("ledger batch failed: %s (%s); settlements in it: %d", failure, failure.sqlstate, len(settles))
+        _log.error("ledger_batch_failed", reason=str(failure), sqlstate=failure.sqlstate, settlements=len(settles))
         if not settles:
             return
         if settles[0].alone:
@@ -228,7 +221,7 @@ class Lane:
     def _leave_alone(self, settle: Settled) -> None:
         settle.alone = True
         settle.pause_s = min(max(settle.pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_ALONE_S)
-        log.error("settlement %s is refused alone; next try in %.2f s", settle.request_id, settle.pause_s)
+        _log.error("settlement_refused_alone", request_id=settle.request_id, next_try_s=settle.pause_s)
         asyncio.get_running_loop().call_later(settle.pause_s, self._try_again, settle)
 
     def _try_again(self, settle: Settled) -> None:
@@ -251,13 +244,13 @@ class Lane:
             except (psycopg.Error, OSError, TimeoutError) as error:
                 attempt += 1
                 if attempt == 1:
-                    log.warning("ledger connection: %s: %s", type(error).__name__, _first_line(error))
+                    _log.warning("ledger_connection_lost", error=type(error).__name__, reason=_first_line(error))
                 self._closed_because = "The budget ledger cannot be reached."
                 self._queue.fail_asked(self._closed_because)
                 await asyncio.sleep(_pause_s(attempt))
             else:
                 if attempt:
-                    log.warning("ledger connection: back after %d attempts", attempt)
+                    _log.warning("ledger_connection_back", attempts=attempt)
                 self._closed_because = None
                 return
 

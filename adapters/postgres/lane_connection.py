@@ -8,13 +8,13 @@ everything asked before is decided.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from uuid import UUID
 
 import psycopg
 
 from adapters.postgres.address import DatabaseAddress
+from adapters.postgres.beat import beat
 from adapters.postgres.wire import Wire
 
 STATEMENT = "select neuronetz.ledger($1::jsonb)::text"
@@ -47,11 +47,7 @@ async def open_lane_wire(
         await connection.execute(
             "select pg_advisory_lock(%s)", (int.from_bytes(process_id.bytes[:8], "big", signed=True),)
         )
-        await connection.execute(
-            "insert into neuronetz.processes (id, host) values (%s, %s)"
-            " on conflict (id) do update set beat_at = neuronetz.ledger_now()",
-            (process_id, socket.gethostname()),
-        )
+        await beat(connection, process_id)
 
     settings = {
         **PLANNER,

@@ -15,8 +15,6 @@ keys itself; only running streams are cut later.
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Literal
@@ -25,10 +23,12 @@ from uuid import UUID
 import attrs
 import msgspec
 import psycopg
+import structlog
 
 from adapters.postgres.address import DatabaseAddress
+from adapters.postgres.beat import beat
 
-log = logging.getLogger("neuronetz")
+_log = structlog.get_logger("neuronetz")
 
 What = Literal["changed", "revoked", "suspended"]
 OnChange = Callable[[str, str | None, int, What], Awaitable[None]]
@@ -47,10 +47,6 @@ _CHANGED = """
     union all
     select k.tenant_id, k.id, k.generation, case when k.revoked_at is null then 'changed' else 'revoked' end
     from neuronetz.api_keys k where k.changed_at > %(since)s
-"""
-_BEAT = """
-    insert into neuronetz.processes (id, host) values (%s, %s)
-    on conflict (id) do update set beat_at = neuronetz.ledger_now()
 """
 _GOODBYE = """
     delete from neuronetz.processes p
@@ -114,7 +110,7 @@ class Watch:
             except (psycopg.Error, OSError, TimeoutError) as error:
                 attempt += 1
                 if attempt == 1:
-                    log.warning("watch connection: %s: %s", type(error).__name__, error)
+                    _log.warning("watch_connection_lost", error=type(error).__name__, reason=str(error))
                 await asyncio.sleep(min(0.1 * 2.0 ** min(attempt, 10), _LONGEST_PAUSE_S))
 
     async def _open(self) -> psycopg.AsyncConnection:
@@ -158,7 +154,7 @@ class Watch:
                 async with await psycopg.AsyncConnection.connect(autocommit=True, **parameters) as last:
                     await last.execute(_GOODBYE, (self._process_id,))
         except (psycopg.Error, OSError, TimeoutError) as error:
-            log.warning("watch connection, while leaving: %s", type(error).__name__)
+            _log.warning("watch_not_taken_leave", error=type(error).__name__)
 
     # ---- changes ----
 
@@ -166,7 +162,7 @@ class Watch:
         try:
             notice = msgspec.json.decode(notify.payload, type=_Notice)
         except msgspec.DecodeError:
-            log.warning("a notice on %s that is none of ours", CHANNEL)
+            _log.warning("notice_not_ours", channel=CHANNEL)
             return
         await self._tell(notice)
 
@@ -189,20 +185,20 @@ class Watch:
             return
         try:
             await self._on_change(notice.tenant, notice.key, notice.generation, notice.what)
-        except Exception:  # whoever listens must not stop the watch; not told, it is tried again when re-reading
-            log.exception("a change of %s could not be passed on", scope)
+        except Exception:  # noqa: BLE001  whoever listens must not stop the watch; not told, it is tried again when re-reading
+            _log.exception("change_not_passed_on", scope=scope)
         else:
             self._told[scope] = notice.generation
 
     # ---- upkeep ----
 
     async def _beat(self, connection: psycopg.AsyncConnection) -> None:
-        await connection.execute(_BEAT, (self._process_id, socket.gethostname()))
+        await beat(connection, self._process_id)
 
     async def _reap(self, connection: psycopg.AsyncConnection) -> None:
         stale_after = timedelta(seconds=self._settings.stale_after_s)
         while closed := await self._reap_some(connection, stale_after):
-            log.warning("reaped %d holds of processes that died", closed)
+            _log.warning("holds_reaped", holds=closed)
         await connection.execute("select neuronetz.forget_the_dead(%s)", (stale_after,))
 
     async def _reap_some(self, connection: psycopg.AsyncConnection, stale_after: timedelta) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import uuid4
@@ -18,12 +17,13 @@ from uuid import uuid4
 import attrs
 import msgspec
 import psycopg
+import structlog
 
 from adapters.postgres.pool import Pool
 from domain.faults import FaultCode, StoreUnavailable
 from domain.ports.usage_journal import Note, UsageJournal
 
-log = logging.getLogger("neuronetz")
+_log = structlog.get_logger("neuronetz")
 
 CAPACITY = 10_000
 EVERY_S = 0.2
@@ -156,7 +156,7 @@ class PostgresUsageJournal(UsageJournal):
                     self._drop_unwritable()
                     continue
                 if not again:
-                    log.warning("usage journal: %s; %d notes wait", fault.__cause__, len(self._waiting))
+                    _log.warning("notes_not_written", reason=str(fault.__cause__), waiting=len(self._waiting))
                 return False
             self._in_flight = ()
             again = False
@@ -179,7 +179,7 @@ class PostgresUsageJournal(UsageJournal):
             self._waiting.extendleft(reversed(self._in_flight[half:]))
             self._in_flight = self._in_flight[:half]
         else:
-            log.error("usage journal: a note of %s cannot be written", [e.note.route for e in self._in_flight])
+            _log.error("note_cannot_be_written", routes=[entry.note.route for entry in self._in_flight])
             self._lost += sum(entry.count for entry in self._in_flight)
             self._in_flight = ()
 

@@ -18,7 +18,7 @@ from tests.e2e.programs import eventually
 
 CHAT = {"model": "sim-chat", "messages": [{"role": "user", "content": "Hi"}]}
 ROOM = {"BACKEND_MAX_IN_FLIGHT": "1000", "QUEUE_DEPTH": "2000", "QUEUE_WAIT_S": "60", "LIMITER_TIMEOUT_MS": "5000",
-        "LEDGER_TIMEOUT_S": "30"}  # fmt: skip
+        "LEDGER_TIMEOUT_S": "3"}  # fmt: skip
 
 
 @pytest.fixture

@@ -251,20 +251,10 @@ async def test_without_postgresql_a_hold_is_refused_at_once() -> None:
     assert time.monotonic() - began < 0.1
     assert "topsecret" not in repr(refused.value)
     assert lane.unsettled == 1
-    assert not lane.overfull
     await lane.drain(0.05)
     await lane.stop()
     with pytest.raises(StoreUnavailable):
         await lane.ping()
-
-
-async def test_too_many_settlements_make_the_lane_overfull(desk: Desk) -> None:
-    lane = Lane(desk.address, uuid4(), LaneSettings(most_unsettled=3))
-
-    for nth in range(4):
-        lane.settle(str(nth), b"{}")
-
-    assert lane.overfull
 
 
 async def test_the_successor_of_a_connection_ends_it_first(desk: Desk) -> None:

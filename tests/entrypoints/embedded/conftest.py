@@ -20,6 +20,7 @@ from entrypoints.embedded.account import Account
 from entrypoints.embedded.binaries import find_postgres_bin, find_valkey
 from entrypoints.embedded.socket_dir import choose_socket_dir
 from entrypoints.embedded.state_dir import StateDir
+from tests.reachable import reachable_servers
 
 _OWNER = Path(__file__).with_name("owner.py")
 
@@ -113,6 +114,7 @@ def start_owner(state_path: Path, uid: int | None = None) -> subprocess.Popen[st
             "PYTHONPATH": os.pathsep.join(sys.path),
             "PYTHONDONTWRITEBYTECODE": "1",
             **{name: value for name, value in os.environ.items() if name.startswith("EMBEDDED_")},
+            **({} if uid is None else reachable_servers()),
         },
     )
 
