@@ -40,7 +40,7 @@ def quickstart_table() -> Sequence[SettingRow]:
         SettingRow(name=VALKEY_BIN_VARIABLE, meaning="another `valkey-server` or `redis-server`, with its path"),
         SettingRow(
             name=STATE_HOME_VARIABLE,
-            meaning="directory that neuronetz-gateway/, the state, is kept in, unless root runs it; ~/.local/state "
-            "when not set",
+            meaning="directory that neuronetz-gateway/, the state, is kept in; when not set, /var/lib for root and "
+            "~/.local/state for others",
         ),
     ]

@@ -38,8 +38,10 @@ Backends = Sequence[BackendSettings]
 write_env_option = click.option(
     "--write-env",
     type=click.Path(dir_okay=True, path_type=Path),
-    metavar="FILE",
-    help="Rewrite the variable in this .env file instead of printing it.",
+    metavar="[FILE]",
+    is_flag=False,
+    flag_value=Path(".env"),
+    help="Rewrite the variable in this file, .env if none is named, instead of printing it.",
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="Show the new list, tokens as ***; write nothing.")
 

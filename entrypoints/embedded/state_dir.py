@@ -84,11 +84,11 @@ def default_state_dir(environ: Mapping[str, str], *, as_root: bool) -> Path:
     Root's is not under root's home: the account that runs the servers could not get there.
     Source: XDG Base Directory Specification 0.8, which has relative paths ignored.
     """
-    if as_root:
-        return Path("/var/lib") / _NAME
     xdg = Path(environ.get(STATE_HOME_VARIABLE, ""))
     if xdg.is_absolute():
         return xdg / _NAME
+    if as_root:
+        return Path("/var/lib") / _NAME
     try:
         return Path.home() / ".local" / "state" / _NAME
     except RuntimeError as error:

@@ -31,6 +31,7 @@ def free_port() -> int:
 def program_environment() -> dict[str, str]:
     """An environment in which our packages are found, and nothing of the developer's leaks in."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "CI") if name in os.environ}
+    kept["XDG_STATE_HOME"] = "/nonexistent"  # a quickstart of the developer's own is not ours to use
     return kept | {"PYTHONPATH": os.pathsep.join([str(ROOT / "infra" / "launcher"), str(ROOT)])}
 
 

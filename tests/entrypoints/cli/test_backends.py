@@ -105,6 +105,14 @@ def test_a_missing_file_is_made_for_its_owner_only(desk: Desk) -> None:
     assert Path("new.env").stat().st_mode & 0o777 == 0o600
 
 
+def test_without_a_name_the_file_is_dot_env(desk: Desk) -> None:
+    added = desk("add-backend", "gpu1", "http://gpu1:11434", "--write-env")
+    removed = desk("remove-backend", "gpu1", "--write-env", "--dry-run")
+
+    assert (added.exit_code, removed.exit_code) == (0, 0), added.stderr + removed.stderr
+    assert names(read(Path(".env"))["OLLAMA_BACKENDS"]) == ["gpu1"]
+
+
 def test_the_file_says_which_backends_there_are(desk: Desk) -> None:
     desk.environ["OLLAMA_BACKENDS"] = '[{"name":"elsewhere","url":"http://e:1"}]'
     desk("add-backend", "a", "http://a:1", "--write-env", "x.env")

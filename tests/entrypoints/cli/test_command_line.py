@@ -170,7 +170,8 @@ def _wait_until_reading(pid: int) -> None:
 
 def test_a_reader_that_leaves_ends_it_without_complaint(tmp_path: Path) -> None:
     entries = ",".join(f'{{"name":"b{number}","url":"http://h:{number}"}}' for number in range(1, 2000))
-    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OLLAMA_BACKENDS": f"[{entries}]"}
+    state = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+    environ = {"PATH": os.environ["PATH"], **state, "OLLAMA_BACKENDS": f"[{entries}]"}
     with subprocess.Popen(
         [*PROGRAM, "list-backends", "--no-validate"],
         cwd=tmp_path,

@@ -29,7 +29,8 @@ def _no_step(_step: str) -> None: ...
 
 def test_root_keeps_state_where_others_can_get_to_and_users_keep_it_at_home() -> None:
     assert default_state_dir({}, as_root=True) == Path("/var/lib/neuronetz-gateway")
-    assert default_state_dir({"XDG_STATE_HOME": "/x"}, as_root=False) == Path("/x/neuronetz-gateway")
+    for as_root in (True, False):
+        assert default_state_dir({"XDG_STATE_HOME": "/x"}, as_root=as_root) == Path("/x/neuronetz-gateway")
     for environ in ({}, {"XDG_STATE_HOME": ""}, {"XDG_STATE_HOME": "relative"}):
         assert default_state_dir(environ, as_root=False) == Path.home() / ".local/state/neuronetz-gateway"
 
