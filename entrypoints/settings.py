@@ -121,7 +121,7 @@ class Settings:
         metadata=means("seconds until a backend's first byte, before which it queues, loads and reads the prompt"),
     )
     idle_timeout_s: float = attrs.field(
-        default=60.0, validator=positive, metadata=means("seconds between two pieces of a backend's answer")
+        default=300.0, validator=positive, metadata=means("seconds between two pieces of a backend's answer")
     )
     call_timeout_s: float = attrs.field(
         default=1800.0, validator=positive, metadata=means("seconds that one call may last in all")
