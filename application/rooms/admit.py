@@ -7,8 +7,9 @@ record cannot slip past the restored windows.
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 
+from application.single_flight import SingleFlight
 from domain.faults import FaultCode, StoreUnavailable
 from domain.policies import Caller
 from domain.ports.budget_ledger import BudgetLedger
@@ -38,7 +39,7 @@ class Admit:
     def __init__(self, *, limits: LimitStore, ledger: BudgetLedger) -> None:
         self._limits = limits
         self._ledger = ledger
-        self._restoring: dict[str, asyncio.Task[None]] = {}
+        self._restoring = SingleFlight[str, None]()
 
     async def __call__(self, request: AdmissionRequest) -> Admission:
         """The store's verdict; never `Empty`.
@@ -50,22 +51,9 @@ class Admit:
             verdict = await self._limits.admit(request)
             if not isinstance(verdict, Empty):
                 return verdict
-            await self._restore(request.tenant_id)
+            await self._restoring.run(request.tenant_id, partial(self._restore, request.tenant_id))
         raise StoreUnavailable(FaultCode.LIMITER_UNAVAILABLE, "The rate limiter is being restored. Please try again.")
 
     async def _restore(self, tenant_id: str) -> None:
-        task = self._restoring.get(tenant_id)
-        if task is None:
-            task = asyncio.create_task(self._restore_once(tenant_id))
-            self._restoring[tenant_id] = task
-            task.add_done_callback(lambda done: self._restored(tenant_id, done))
-        await asyncio.shield(task)
-
-    def _restored(self, tenant_id: str, task: asyncio.Task[None]) -> None:
-        del self._restoring[tenant_id]
-        if not task.cancelled():
-            task.exception()  # retrieved: the waiters may have left
-
-    async def _restore_once(self, tenant_id: str) -> None:
         facts = await self._ledger.tenant_facts(tenant_id)
         await self._limits.restore(tenant_id, facts)

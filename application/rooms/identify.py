@@ -8,14 +8,15 @@ Every copy may be out of date, which is harmless: the next two rooms ask whether
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import attrs
 import structlog
 
 from application.presented import Presented
+from application.single_flight import SingleFlight
 from domain.faults import Fault, FaultCode, StoreUnavailable
 from domain.keys import KeyState, PresentedKey, key_state, read_key
 from domain.policies import Caller, TenantState
@@ -73,7 +74,7 @@ class Identify:
         self._peppers = peppers
         self._remember_s = remember_s
         self._remembered: dict[bytes, _Remembered] = {}
-        self._in_flight: dict[bytes, asyncio.Task[Caller]] = {}
+        self._look_ups = SingleFlight[bytes, Caller]()
 
     async def __call__(self, presented: Presented, *, fresh: bool = False) -> Caller:
         """The caller.
@@ -89,7 +90,7 @@ class Identify:
         key = self.read(presented)
         caller = None if fresh else self._recall(key.fingerprint)
         if caller is None:
-            caller = await self._look_up(key, fresh=fresh)
+            caller = await self._look_ups.run(key.fingerprint, partial(self._verify, key, fresh=fresh))
         self._require_good(caller)
         return caller
 
@@ -120,20 +121,6 @@ class Identify:
         if entry is None or entry.until_s < self._clock.monotonic_s():
             return None
         return entry.caller
-
-    async def _look_up(self, key: PresentedKey, *, fresh: bool) -> Caller:
-        task = self._in_flight.get(key.fingerprint)
-        if task is None:
-            task = asyncio.create_task(self._verify(key, fresh=fresh))
-            self._in_flight[key.fingerprint] = task
-            task.add_done_callback(lambda done: self._landed(key.fingerprint, done))
-        # Shielded: one waiting client that leaves must not fail the others.
-        return await asyncio.shield(task)
-
-    def _landed(self, fingerprint: bytes, task: asyncio.Task[Caller]) -> None:
-        del self._in_flight[fingerprint]
-        if not task.cancelled():
-            task.exception()  # retrieved: when every waiter has left, nobody else does
 
     async def _verify(self, key: PresentedKey, *, fresh: bool) -> Caller:
         if not fresh:

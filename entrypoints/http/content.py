@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -82,7 +81,7 @@ def function_type(value: Any, path: str) -> str:
     return "function"
 
 
-tools: Rule = list_of(
+_tools: Rule = list_of(
     table(
         {
             "type": function_type,
@@ -91,6 +90,19 @@ tools: Rule = list_of(
     ),
     most=MAX_TOOLS,
 )
+
+
+def tools(value: Any, path: str) -> Any:
+    """Declarations of functions; none means "not given"."""
+    return _tools(value, path) or DROPPED
+
+
+_images: Rule = list_of(image, most=MAX_IMAGES)
+
+
+def images(value: Any, path: str) -> Any:
+    """Images of a prompt; none means "not given"."""
+    return _images(value, path) or DROPPED
 
 
 def seed(value: Any, path: str) -> int:
@@ -108,9 +120,9 @@ def empty(field: str) -> Refusal:
     )
 
 
-def required_model(fields: Mapping[str, Any]) -> str:
-    """The model's name, which every call must give."""
-    model = fields.get("model")
+def take_model(fields: dict[str, Any]) -> str:
+    """Takes the model's name, which every call must give, out of its fields: what goes upstream is our spelling."""
+    model = fields.pop("model", None)
     if not model or len(model) > MAX_NAME_LENGTH:
         raise wrong("model", f"the name of a model, at most {MAX_NAME_LENGTH} characters")
     return str(model)

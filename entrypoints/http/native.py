@@ -109,7 +109,7 @@ GENERATE: Table = {
     "prompt": text,
     "suffix": text_or_dropped,
     "system": text_or_dropped,
-    "images": list_of(content.image, most=content.MAX_IMAGES),
+    "images": content.images,
     "template": drop,
     "raw": drop,
     "context": drop,
@@ -149,8 +149,6 @@ def read_chat(body: Mapping[str, Any]) -> Call:
     if not messages:
         raise content.empty("messages")
     tools = fields.get("tools", [])
-    if not tools:
-        fields.pop("tools", None)
     return _call(
         Endpoint.NATIVE_CHAT,
         fields,
@@ -165,8 +163,6 @@ def read_generate(body: Mapping[str, Any]) -> Call:
     fields = apply(GENERATE, body)
     if not fields.get("prompt"):
         raise content.empty("prompt")
-    if not fields.get("images"):
-        fields.pop("images", None)
     texts = (fields.get(name, "") for name in ("prompt", "suffix", "system"))
     return _call(
         Endpoint.NATIVE_GENERATE,
@@ -182,9 +178,9 @@ def _call(endpoint: Endpoint, fields: dict[str, Any], *, text_bytes: int, pieces
     streamed = fields.pop("stream", True)
     return Call(
         endpoint=endpoint,
-        model=content.required_model(fields),
+        model=content.take_model(fields),
         streamed=streamed,
-        fields={name: value for name, value in fields.items() if name != "model"},
+        fields=fields,
         asked_output_tokens=asked,
         inputs_bytes=(text_bytes,),
         pieces=pieces,
@@ -199,8 +195,8 @@ def read_embed(body: Mapping[str, Any]) -> Call:
     fields = apply(EMBED, body)
     return Call(
         endpoint=Endpoint.NATIVE_EMBED,
-        model=content.required_model(fields),
+        model=content.take_model(fields),
         streamed=False,
         inputs_bytes=content.input_sizes(fields.get("input", ""), "input"),
-        fields={name: value for name, value in fields.items() if name != "model"},
+        fields=fields,
     )

@@ -192,8 +192,6 @@ def read_chat(body: Mapping[str, Any]) -> Call:
     if not messages:
         raise content.empty("messages")
     tools = fields.get("tools", [])
-    if not tools:
-        fields.pop("tools", None)
     longest_name = _longest_name(messages)
     effort = fields.get("reasoning", {}).get("effort", fields.get("reasoning_effort"))
     return _call(
@@ -223,9 +221,9 @@ def _call(
     wants_usage = fields.pop("stream_options", {}).get("include_usage", False)
     return Call(
         endpoint=endpoint,
-        model=content.required_model(fields),
+        model=content.take_model(fields),
         streamed=streamed,
-        fields={name: value for name, value in fields.items() if name != "model"},
+        fields=fields,
         asked_output_tokens=asked,
         inputs_bytes=(text_bytes,),
         pieces=pieces,
@@ -241,8 +239,8 @@ def read_embeddings(body: Mapping[str, Any]) -> Call:
     fields = apply(EMBEDDINGS, body)
     return Call(
         endpoint=Endpoint.OPENAI_EMBEDDINGS,
-        model=content.required_model(fields),
+        model=content.take_model(fields),
         streamed=False,
         inputs_bytes=content.input_sizes(fields.get("input", ""), "input"),
-        fields={name: value for name, value in fields.items() if name != "model"},
+        fields=fields,
     )

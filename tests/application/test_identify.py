@@ -148,7 +148,7 @@ async def test_a_work_that_is_cancelled_is_forgotten() -> None:
     only = asyncio.create_task(identify(rig, client.secret))
     await rig.register.finding.reached.wait()
 
-    for work in rig.identify._in_flight.values():
+    for work in rig.identify._look_ups._running.values():
         work.cancel()
     await asyncio.wait([only])
 

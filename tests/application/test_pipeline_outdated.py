@@ -225,7 +225,7 @@ async def test_a_restoring_that_is_cancelled_is_begun_anew() -> None:
     rig.limits.restoring.shut()
     first = rig.start(client)
     await asyncio.wait_for(rig.limits.restoring.reached.wait(), 5)
-    [restoring] = rig.admit._restoring.values()
+    [restoring] = rig.admit._restoring._running.values()
 
     restoring.cancel()
     await first.end()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,11 +18,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from adapters.postgres.migrating import upgrade
-from application.administer_keys import AdministerKeys
-from application.administer_tenants import AdministerTenants
 from domain.policies import Policy
 from entrypoints.embedded import EmbeddedStores
-from entrypoints.operator_tools import OperatorTools, operator_tools
+from entrypoints.operator_tools import operator_tools
 from entrypoints.settings import Settings
 from tests.e2e.programs import PEPPER, Gateway, Simulator, eventually
 from tests.stores import TEST_CLOCK
@@ -47,6 +45,7 @@ def fresh_database(stores: EmbeddedStores) -> Iterator[str]:
             connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
+_ACTOR = "test"
 FAST = {"POLL_INTERVAL_S": "1", "LOG_LEVEL": "info"}
 
 
@@ -126,9 +125,6 @@ class House:
 
     # -- the operator -------------------------------------------------------------------------------------------
 
-    def operate(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run(work)
-
     def new_key(
         self,
         tenant: str | None = None,
@@ -146,43 +142,23 @@ class House:
         async with operator_tools(self.settings) as tools:
             known = {one.name for one in await tools.tenants.tenants()}
             if tenant not in known:
-                await tools.tenants.add_tenant(tenant, actor="test")
+                await tools.tenants.add_tenant(tenant, actor=_ACTOR)
             if tenant_policy is not None:
-                await self._tenants(tools).change_policy(tenant, lambda _: tenant_policy)
+                await tools.administer_tenants(_ACTOR).change_policy(tenant, lambda _: tenant_policy)
             name = secrets.token_hex(4)
-            made = await self._keys(tools).create(tenant, name=name, expires_at=expires_at, pepper=PEPPER.encode())
+            made = await tools.administer_keys(_ACTOR).create(
+                tenant, name=name, expires_at=expires_at, pepper=PEPPER.encode()
+            )
             if key_policy is not None:
-                await self._keys(tools).change_policy(made.key.prefix, lambda _: key_policy)
+                await tools.administer_keys(_ACTOR).change_policy(made.key.prefix, lambda _: key_policy)
             return Key(made.text.unwrap(), made.key.prefix, made.key.id, tenant, made.key.tenant_id)
-
-    def set_tenant_policy(self, tenant: str, policy: Policy) -> None:
-        async def change() -> None:
-            async with operator_tools(self.settings) as tools:
-                await self._tenants(tools).change_policy(tenant, lambda _: policy)
-
-        asyncio.run(change())
 
     def revoke(self, key: Key) -> None:
         async def revoke() -> None:
             async with operator_tools(self.settings) as tools:
-                await self._keys(tools).revoke(key.prefix)
+                await tools.administer_keys(_ACTOR).revoke(key.prefix)
 
         asyncio.run(revoke())
-
-    @staticmethod
-    def _tenants(tools: OperatorTools) -> AdministerTenants:
-        return AdministerTenants(register=tools.tenants, announcer=tools.announcer, actor="test")
-
-    @staticmethod
-    def _keys(tools: OperatorTools) -> AdministerKeys:
-        return AdministerKeys(
-            register=tools.tenants,
-            announcer=tools.announcer,
-            passwords=tools.passwords,
-            entropy=tools.entropy,
-            clock=tools.clock,
-            actor="test",
-        )
 
     # -- what the books say -------------------------------------------------------------------------------------
 
