@@ -28,6 +28,7 @@ from entrypoints.embedded import EmbeddedError, EmbeddedStores, start_stores
 TEST_CLOCK = """
     create table neuronetz.test_clock (at timestamptz);
     insert into neuronetz.test_clock values (null);
+    grant select on neuronetz.test_clock to public;
     create or replace function neuronetz.ledger_now() returns timestamptz language sql stable parallel safe
     as $$ select coalesce((select at from neuronetz.test_clock), now()) $$;
 """

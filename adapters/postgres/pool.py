@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+import attrs
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
@@ -35,6 +36,15 @@ Connection = psycopg.AsyncConnection[DictRow]
 T = TypeVar("T")
 
 
+@attrs.frozen(kw_only=True)
+class PoolUse:
+    """How much of the pool is taken now."""
+
+    lent: int
+    idle: int
+    waiting: int
+
+
 class Pool:
     """At most so many connections, made when they are needed. Building it connects to nothing."""
 
@@ -42,6 +52,7 @@ class Pool:
         settings = {"statement_timeout": _STATEMENT_TIMEOUT_MS, "client_connection_check_interval": "500"}
         self._parameters = address.parameters(name=name, settings=settings)
         self._places = asyncio.Semaphore(most)
+        self._lent_now = 0
         self._waiting = 0
         self._idle: list[tuple[Connection, float]] = []
         self._works: set[asyncio.Task[Any]] = set()
@@ -59,6 +70,11 @@ class Pool:
         self._idle, idle = [], self._idle
         for connection, _ in idle:
             await connection.close()
+
+    @property
+    def use(self) -> PoolUse:
+        """For whoever watches."""
+        return PoolUse(lent=self._lent_now, idle=len(self._idle), waiting=self._waiting)
 
     async def uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
         """Does the work to its end, even if the caller is cancelled while it waits."""
@@ -89,6 +105,8 @@ class Pool:
                 yield connection
         except psycopg.errors.UniqueViolation:
             raise
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise StoreUnavailable(code, "PostgreSQL refuses this to the login that asks.") from error
         except (psycopg.Error, OSError, TimeoutError) as error:
             raise StoreUnavailable(code, "PostgreSQL cannot answer.") from error
 
@@ -102,9 +120,11 @@ class Pool:
                 await self._places.acquire()
         finally:
             self._waiting -= 1
+        self._lent_now += 1
         try:
             yield
         finally:
+            self._lent_now -= 1
             self._places.release()
 
     @asynccontextmanager

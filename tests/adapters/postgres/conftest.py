@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
 from uuid import UUID, uuid4
 
 import attrs
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from adapters.postgres.address import DatabaseAddress
 from adapters.postgres.budget_ledger import PostgresBudgetLedger
@@ -20,6 +23,7 @@ from domain.budgets import Budgets
 from domain.policies import Policy
 from tests.builders import to
 from tests.contracts.budget_ledger import LedgerBench, Line
+from tests.logins import login_in
 from tests.stores import DatabaseClock
 
 
@@ -114,3 +118,24 @@ def race_ground(database_url: str) -> tuple[str, bytes]:
         return pickle.dumps(key)
 
     return database_url, asyncio.run(prepare())
+
+
+Ask = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def as_role(database_url: str) -> Iterator[Callable[[str], Ask]]:
+    """A way to speak as a fresh login in a role."""
+    with ExitStack() as undo:
+
+        def speaker(role: str) -> Ask:
+            url = undo.enter_context(login_in(role, database_url))
+
+            def ask(statement: str, *values: object) -> list[dict[str, Any]]:
+                with psycopg.connect(url, row_factory=dict_row) as connection:
+                    cursor = connection.execute(statement.encode(), values)
+                    return cursor.fetchall() if cursor.description else []
+
+            return ask
+
+        yield speaker

@@ -167,3 +167,29 @@ async def test_the_dead_are_reaped(desk: Desk, desk_bench: LedgerBench, begin: B
 
     assert await desk_bench.total(key) == (100, 0)
     assert await desk.rows("select 1 from neuronetz.processes where id = %s", dead) == []
+
+
+async def test_what_is_open_and_what_was_reaped_is_known(desk: Desk, desk_bench: LedgerBench) -> None:
+    dead = uuid4()
+    key = await desk_bench.a_key()
+    left, open_still = a_hold(key), a_hold(key)
+    for hold in (left, open_still):
+        await desk.ledger.hold(hold)
+    await desk.rows(
+        "insert into neuronetz.processes (id, host, beat_at) values (%s, 'gone', now() - interval '61 s')", dead
+    )
+    await desk.rows("update neuronetz.holds set process_id = %s where request_id = %s", dead, UUID(left.request_id))
+    await desk.rows(
+        "update neuronetz.holds set opened_at = now() - interval '90 s' where request_id = %s",
+        UUID(open_still.request_id),
+    )
+    watch = Watch(desk.address, desk.process_id, Heard().hear, SOON)
+    task = asyncio.create_task(watch.run())
+
+    async with asyncio.timeout(5):
+        while (watch.holds.reaped, watch.holds.open) != (1, 1):  # noqa: ASYNC110  it tells nobody, it is looked at
+            await asyncio.sleep(0.02)
+
+    assert 90 <= watch.holds.oldest_s < 120
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
