@@ -16,7 +16,9 @@ from application.rooms.identify import Identify
 from domain.changes import Change
 from domain.faults import Fault
 from domain.ports.limit_store import LimitStore
+from domain.ports.turns import Turns
 
+TURNS_RENEWED_EVERY_S = 1.0
 _log = structlog.get_logger("neuronetz")
 
 
@@ -40,6 +42,7 @@ class Upkeep:
         *,
         live_calls: LiveCalls,
         limits: LimitStore,
+        turns: Turns,
         backends: Backends,
         identify: Identify,
         slot_lease_s: float,
@@ -47,6 +50,7 @@ class Upkeep:
     ) -> None:
         self._live_calls = live_calls
         self._limits = limits
+        self._turns = turns
         self._backends = backends
         self._identify = identify
         self._heartbeat_s = slot_lease_s / 3
@@ -57,6 +61,7 @@ class Upkeep:
         async with asyncio.TaskGroup() as loops:
             loops.create_task(for_ever(SWEEP_INTERVAL_S, "deadlines", self._sweep))
             loops.create_task(for_ever(self._heartbeat_s, "slots", self._keep_slots))
+            loops.create_task(for_ever(TURNS_RENEWED_EVERY_S, "turns", self._turns.renew))
             loops.create_task(for_ever(self._poll_interval_s, "backends", self._backends.survey_all))
 
     async def taken_in(self, tenant_id: str, key_id: str | None, generation: int, what: str) -> None:

@@ -1,6 +1,7 @@
-"""The names of everything kept for a tenant.
+"""The names of everything kept.
 
-All carry the tenant as hash tag, so that Redis Cluster keeps a tenant in one slot and a script may touch all of it.
+All of a tenant's carry the tenant as hash tag, so that Redis Cluster keeps a tenant in one slot and a script may touch
+all of it; all of the turns' carry one tag for the same reason.
 
 ====================  ========  ====================================================================
 `nz:{t}:ep`           string    which filling this is, and in which run of the server: `7:3f2c...`
@@ -10,6 +11,12 @@ All carry the tenant as hash tag, so that Redis Cluster keeps a tenant in one sl
 `nz:{t}:cc[:key]`     zset      request id -> when its slot's lease ends, in ms
 `nz:{t}:i:request`    string    what the request was answered and charged, and whether it was released
 `nz:k:fingerprint`    string    a MAC'd copy of a caller; belongs to no tenant until it is read
+`nz:d:id`             string    a wrapped hour key of kept prompts; belongs to an hour, not to a tenant
+`nz:{turns}:queue`    zset      turn id of a waiter -> its place in line
+`nz:{turns}:alive`    zset      the same -> until when it counts as waiting, in ms
+`nz:{turns}:wishes`   hash      the same -> the backends it can use
+`nz:{turns}:at:name`  zset      turn id -> when its lease of that backend ends, in ms
+`nz:{turns}:to:id`    channel   what is given to those who wait in one process
 ====================  ========  ====================================================================
 """
 
@@ -49,6 +56,25 @@ def request(tenant_id: str, request_id: str) -> str:
 def caller(fingerprint: bytes) -> str:
     """A remembered caller."""
     return f"nz:k:{fingerprint.hex()}"
+
+
+QUEUE = ("nz:{turns}:queue", "nz:{turns}:alive", "nz:{turns}:wishes")
+"""Who waits for a turn: in which order, for how long yet, and for which backends."""
+
+
+def turns_at(backend: str) -> str:
+    """The leases of one backend."""
+    return f"nz:{{turns}}:at:{backend}"
+
+
+def turns_given_to(process_id: str) -> str:
+    """The channel of one process. The script says the same name."""
+    return f"nz:{{turns}}:to:{process_id}"
+
+
+def hour_key(key_id: str) -> str:
+    """A wrapped hour key."""
+    return f"nz:d:{key_id}"
 
 
 def _scoped(kind: str, tenant_id: str, key_id: str | None) -> str:

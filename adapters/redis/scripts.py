@@ -41,11 +41,12 @@ class Scripts:
     restore: Script
     announce: Script
     heartbeat: Script
+    turns: Script
 
     @property
     def loading(self) -> list[bytes]:
         """The commands that make a server know them all."""
-        each = (self.admit, self.release, self.restore, self.announce, self.heartbeat)
+        each = (self.admit, self.release, self.restore, self.announce, self.heartbeat, self.turns)
         return [script.loading for script in each]
 
 

@@ -15,13 +15,13 @@ import structlog
 from application.afterwork import Afterwork
 from application.backends import Backends
 from application.live_calls import LiveCall, Waiting
-from application.turns import Turns
 from domain.calls import Bounds, PermittedCall
 from domain.faults import BackendFailed, BackendUnreachable, FaultCode, Overloaded
 from domain.ports.model_backend import Answer, UpstreamCall
 from domain.ports.surroundings import Clock
+from domain.ports.turns import Turn, Turns
 from domain.refusals import BackendRejected
-from domain.routing import in_order
+from domain.routing import in_tiers
 from domain.settlement import Sent
 from domain.tally import Piece
 
@@ -39,7 +39,7 @@ class Dispatch:
     sent: Sent = Sent.NO
     backend: str | None = None
     answer: Answer | None = None
-    _turn: str | None = None
+    _turn: Turn | None = None
     asked_s: float | None = None
     """When it began to wait for a turn, on the monotonic clock."""
     turn_s: float | None = None
@@ -52,14 +52,14 @@ class Dispatch:
         """Sends the call where it is best served and waits for the first piece.
 
         Raises:
-            Fault: no backend could take it, or the one that did failed.
+            Fault: no backend could take it, nobody can say whether one may, or the one that did failed.
             BackendRejected: the backend refused the request.
         """
         hosts = dict(self.backends.healthy_hosts(permitted.model.canonical))
         self.asked_s = self.clock.monotonic_s()
         while hosts:
-            name = await self.turns.take(in_order(hosts, self.turns.in_flight))
-            self._turn = self.backend = name
+            self._turn = await self.turns.take(in_tiers(hosts))
+            name = self.backend = self._turn.backend
             self.turn_s = self.clock.monotonic_s()
             upstream = UpstreamCall(request_id=request_id, call=permitted.call, model=hosts[name], bounds=bounds)
             try:

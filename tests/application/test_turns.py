@@ -1,178 +1,32 @@
-"""Turns: never more than the cap, first come first served, and none is ever lost."""
+"""Any order of events: never more than the cap, and no turn is ever lost. Time jumps; the turns are those in memory."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.turns import FirstComeTurns
-from domain.faults import FaultCode, Overloaded
+from domain.ports.turns import Turn
 from tests.application.rig import in_no_time, turns_of_the_loop
-
-
-def turns_of(depth: int = 8, wait_s: float = 60, **most: int) -> FirstComeTurns:
-    return FirstComeTurns(most, depth=depth, wait_s=wait_s)
-
-
-async def test_the_best_backend_with_room_is_taken() -> None:
-    turns = turns_of(a=1, b=2)
-
-    taken = [await turns.take(["a", "b"]) for _ in range(3)]
-
-    assert taken == ["a", "b", "b"]
-    assert turns.in_flight == {"a": 1, "b": 2}
-
-
-async def test_first_come_is_first_served() -> None:
-    turns = turns_of(a=1)
-    await turns.take(["a"])
-    served: list[int] = []
-
-    async def one(number: int) -> None:
-        await turns.take(["a"])
-        served.append(number)
-
-    waiting = [asyncio.create_task(one(number)) for number in range(5)]
-    await turns_of_the_loop()
-    for _ in range(5):
-        turns.give_back("a")
-        await turns_of_the_loop()
-
-    assert served == [0, 1, 2, 3, 4]
-    assert turns.in_flight == {"a": 1}
-    await asyncio.gather(*waiting)
-
-
-async def test_nobody_overtakes_a_waiter_who_was_given_the_turn() -> None:
-    turns = turns_of(depth=1, a=1)
-    await turns.take(["a"])
-    waiter = asyncio.create_task(turns.take(["a"]))
-    await turns_of_the_loop()
-
-    turns.give_back("a")
-    late = asyncio.create_task(turns.take(["a"]))
-    await turns_of_the_loop()
-
-    assert waiter.done()
-    assert not late.done()
-    late.cancel()
-    await asyncio.wait([late])
-
-
-async def test_a_turn_goes_to_the_first_who_can_use_it() -> None:
-    turns = turns_of(a=1, b=1)
-    await turns.take(["a"])
-    await turns.take(["b"])
-    for_a = asyncio.create_task(turns.take(["a"]))
-    for_both = asyncio.create_task(turns.take(["a", "b"]))
-    await turns_of_the_loop()
-
-    turns.give_back("b")
-    await turns_of_the_loop()
-
-    assert for_both.result() == "b"
-    turns.give_back("a")
-    assert await for_a == "a"
-
-
-async def test_a_queue_that_is_full_says_so_at_once() -> None:
-    turns = turns_of(depth=1, a=1)
-    await turns.take(["a"])
-    waiter = asyncio.create_task(turns.take(["a"]))
-    await turns_of_the_loop()
-
-    with pytest.raises(Overloaded) as refused:
-        await turns.take(["a"])
-
-    assert refused.value.code is FaultCode.QUEUE_FULL
-    turns.give_back("a")
-    await waiter
-
-
-async def test_who_has_left_takes_no_place_in_the_queue() -> None:
-    turns = turns_of(depth=1, a=1)
-    await turns.take(["a"])
-    waiter = asyncio.create_task(turns.take(["a"]))
-    await turns_of_the_loop()
-
-    waiter.cancel()
-    next_one = asyncio.create_task(turns.take(["a"]))
-    await turns_of_the_loop()
-
-    assert not next_one.done()
-    turns.give_back("a")
-    assert await next_one == "a"
-
-
-async def test_who_was_given_a_turn_takes_no_place_in_the_queue() -> None:
-    turns = turns_of(depth=1, a=1)
-    await turns.take(["a"])
-    waiter = asyncio.create_task(turns.take(["a"]))
-    await turns_of_the_loop()
-
-    turns.give_back("a")
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0):
-            await turns.take(["a"])
-
-    assert await waiter == "a"
-    assert turns.in_flight == {"a": 1}
-
-
-def test_a_wait_that_runs_out_says_so_and_leaves_the_queue() -> None:
-    async def story() -> None:
-        turns = turns_of(depth=1, wait_s=30, a=1)
-        await turns.take(["a"])
-
-        with pytest.raises(Overloaded) as refused:
-            await turns.take(["a"])
-
-        assert refused.value.code is FaultCode.QUEUE_TIMEOUT
-        turns.give_back("a")
-        assert turns.in_flight == {"a": 0}
-
-    in_no_time(story())
-
-
-@pytest.mark.parametrize("first", ["grant", "cancel"])
-async def test_a_waiter_that_leaves_as_its_turn_comes_loses_none(first: str) -> None:
-    turns = turns_of(a=1)
-    await turns.take(["a"])
-    leaving, next_one = (asyncio.create_task(turns.take(["a"])) for _ in range(2))
-    await turns_of_the_loop()
-
-    if first == "grant":
-        turns.give_back("a")
-        leaving.cancel()
-    else:
-        leaving.cancel()
-        turns.give_back("a")
-    await asyncio.wait([leaving])
-
-    assert leaving.cancelled()
-    assert await next_one == "a"
-    turns.give_back("a")
-    assert turns.in_flight == {"a": 0}
+from tests.fakes.turns import MemoryTurns, TurnBoard
 
 
 @pytest.mark.parametrize("late_s", [-0.001, 0.0, 0.001])
 @pytest.mark.parametrize("grant_first", [True, False])
 def test_a_wait_that_runs_out_as_its_turn_comes_loses_none(late_s: float, grant_first: bool) -> None:  # noqa: FBT001
     async def story() -> None:
-        turns = turns_of(wait_s=10, a=1)
-        await turns.take(["a"])
+        turns = MemoryTurns({"a": 1}, depth=8, wait_s=10)
+        first = await turns.take([["a"]])
         loop = asyncio.get_running_loop()
         if grant_first:  # of timers for the same instant, the older one runs first
-            loop.call_later(10 + late_s, turns.give_back, "a")
-        waiting = asyncio.create_task(turns.take(["a"]))
+            loop.call_later(10 + late_s, turns.give_back, first)
+        waiting = asyncio.create_task(turns.take([["a"]]))
         await asyncio.sleep(0)
         if not grant_first:
-            loop.call_later(10 + late_s, turns.give_back, "a")
+            loop.call_later(10 + late_s, turns.give_back, first)
 
         await asyncio.wait([waiting])
         await asyncio.sleep(1)
@@ -187,7 +41,8 @@ def test_a_wait_that_runs_out_as_its_turn_comes_loses_none(late_s: float, grant_
 
 @attrs.frozen
 class Take:
-    candidates: tuple[str, ...]
+    process: int
+    candidates: tuple[tuple[str, ...], ...]
 
 
 @attrs.frozen
@@ -210,7 +65,7 @@ DEPTH = 3
 _nth = st.integers(0, 5)
 EVENTS = st.lists(
     st.one_of(
-        st.sampled_from([("a",), ("b",), ("a", "b"), ("b", "a")]).map(Take),
+        st.builds(Take, st.integers(0, 1), st.sampled_from([(("a",),), (("b",),), (("a", "b"),), (("b",), ("a",))])),
         _nth.map(GiveBack),
         _nth.map(Leave),
         st.sampled_from([0.0, 0.0, 2.5, 10.0]).map(Pass),
@@ -220,21 +75,24 @@ EVENTS = st.lists(
 
 
 class Players:
-    """Tasks that want a turn, and the turns they have."""
+    """Tasks of two processes that want a turn, and the turns they have."""
 
     def __init__(self) -> None:
-        self.turns = FirstComeTurns(MOST, depth=DEPTH, wait_s=10)
-        self.tasks: list[asyncio.Task[str]] = []
-        self.held: list[str] = []
+        self.board = TurnBoard()
+        self.processes = [MemoryTurns(MOST, depth=DEPTH, wait_s=10, board=self.board) for _ in range(2)]
+        self.tasks: dict[asyncio.Task[Turn], MemoryTurns] = {}
+        self.held: list[tuple[MemoryTurns, Turn]] = []
 
     async def play(self, event: Take | GiveBack | Leave | Pass) -> None:
         match event:
-            case Take(candidates):
-                self.tasks.append(asyncio.create_task(self.turns.take(candidates)))
+            case Take(process, candidates):
+                turns = self.processes[process]
+                self.tasks[asyncio.create_task(turns.take(candidates))] = turns
             case GiveBack(nth) if self.held:
-                self.turns.give_back(self.held.pop(nth % len(self.held)))
+                turns, turn = self.held.pop(nth % len(self.held))
+                turns.give_back(turn)
             case Leave(nth) if self.tasks:
-                self.tasks[nth % len(self.tasks)].cancel()
+                list(self.tasks)[nth % len(self.tasks)].cancel()
             case Pass(seconds):
                 await asyncio.sleep(seconds)
         self.collect()
@@ -242,9 +100,15 @@ class Players:
     def collect(self) -> None:
         """Moves the turns of finished tasks to those that are held."""
         for task in [task for task in self.tasks if task.done()]:
-            self.tasks.remove(task)
+            turns = self.tasks.pop(task)
             if not task.cancelled() and task.exception() is None:
-                self.held.append(task.result())
+                self.held.append((turns, task.result()))
+
+    def taken(self) -> dict[str, int]:
+        return {name: self.board.taken(name) for name in MOST}
+
+    def counted(self) -> dict[str, int]:
+        return {name: sum(turn.backend == name for _, turn in self.held) for name in MOST}
 
     async def rest(self) -> None:
         await turns_of_the_loop()
@@ -253,7 +117,8 @@ class Players:
     async def all_end(self) -> None:
         while self.tasks or self.held:
             if self.held:
-                self.turns.give_back(self.held.pop())
+                turns, turn = self.held.pop()
+                turns.give_back(turn)
             await self.rest()
 
 
@@ -263,16 +128,17 @@ def test_no_order_of_events_breaks_the_cap_or_loses_a_turn(events: list[Take | G
         players = Players()
         for event in events:
             await players.play(event)
-            assert all(players.turns.in_flight[name] <= most for name, most in MOST.items())
-            assert all(players.held.count(name) <= players.turns.in_flight[name] for name in MOST)
+            assert all(players.taken()[name] <= most for name, most in MOST.items())
+            assert all(players.counted()[name] <= players.taken()[name] for name in MOST)
 
         await players.rest()
         assert len(players.tasks) <= DEPTH
-        assert {name: players.held.count(name) for name in MOST} == players.turns.in_flight
+        assert players.counted() == players.taken()
         if players.tasks:  # somebody waits only for what is not free
-            assert any(players.turns.in_flight[name] == most for name, most in MOST.items())
+            assert any(players.taken()[name] == most for name, most in MOST.items())
         await players.all_end()
-        assert set(players.turns.in_flight.values()) == {0}
-        assert not players.turns._waiters
+        assert set(players.taken().values()) == {0}
+        assert not players.board.line
+        assert [turns.in_flight for turns in players.processes] == [dict.fromkeys(MOST, 0)] * 2
 
     in_no_time(story())

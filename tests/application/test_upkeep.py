@@ -71,6 +71,26 @@ def test_slots_are_renewed_before_their_lease_ends() -> None:
     in_no_time(story())
 
 
+def test_turns_are_renewed_before_their_lease_ends() -> None:
+    async def story() -> None:
+        rig = await Rig.of()
+        board = rig.turns.board
+        board.now_ms = rig.clock.now_ms
+        rig.backend.waits_after = 1
+        rig.backend.reading.shut()
+        served = rig.start(await rig.client())
+        await rig.backend.reading.reached.wait()
+
+        await _run_for(45, rig)
+
+        assert board.taken("fake") == 1
+        rig.backend.reading.open()
+        await asyncio.wait([served.live.task])
+        rig.assert_nothing_is_left()
+
+    in_no_time(story())
+
+
 def test_a_call_without_slots_renews_none() -> None:
     async def story() -> None:
         rig = await Rig.of()

@@ -1,40 +1,37 @@
-from itertools import pairwise
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.models import Model
-from domain.routing import in_order
+from domain.routing import in_tiers
 from tests.builders import a_model
 
 COLD, WARM = a_model(), a_model(loaded=True)
 hosts = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([COLD, WARM]))
-loads = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 9))
 
 
 @pytest.mark.parametrize(
-    ("hosts", "in_flight", "expected"),
+    ("hosts", "expected"),
     [
-        ({}, {}, ""),
-        ({"a": COLD, "b": WARM}, {}, "ba"),
-        ({"a": COLD, "b": WARM}, {"b": 99}, "ba"),
-        ({"a": WARM, "b": WARM}, {"a": 2, "b": 1}, "ba"),
-        ({"b": WARM, "a": WARM}, {}, "ba"),
-        ({"a": COLD, "b": COLD, "c": COLD}, {"a": 1, "c": 0}, "bca"),
+        ({}, []),
+        ({"a": COLD}, ["a"]),
+        ({"a": COLD, "b": WARM}, ["b", "a"]),
+        ({"b": WARM, "a": WARM}, ["ba"]),
+        ({"c": COLD, "b": WARM, "a": COLD, "d": WARM}, ["bd", "ca"]),
     ],
 )
-def test_loaded_comes_first_then_the_least_busy_then_the_operators_order(
-    hosts: dict[str, Model], in_flight: dict[str, int], expected: str
+def test_loaded_comes_first_and_a_tier_keeps_the_operators_order(
+    hosts: dict[str, Model], expected: Sequence[str]
 ) -> None:
-    assert list(in_order(hosts, in_flight)) == list(expected)
+    assert [list(tier) for tier in in_tiers(hosts)] == [list(tier) for tier in expected]
 
 
-@given(hosts, loads)
-def test_every_host_is_tried_once(hosts: dict[str, Model], in_flight: dict[str, int]) -> None:
-    order = in_order(hosts, in_flight)
+@given(hosts)
+def test_every_host_is_named_once_and_no_tier_is_empty(hosts: dict[str, Model]) -> None:
+    tiers = in_tiers(hosts)
 
-    assert sorted(order) == sorted(hosts)
-    for first, second in pairwise(order):
-        ranks = [(not hosts[name].loaded, in_flight.get(name, 0)) for name in (first, second)]
-        assert ranks == sorted(ranks)
+    assert sorted(name for tier in tiers for name in tier) == sorted(hosts)
+    assert all(tiers)
+    assert all(len({hosts[name].loaded for name in tier}) == 1 for tier in tiers)

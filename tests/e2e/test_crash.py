@@ -1,4 +1,6 @@
-"""A gateway killed in mid-stream: its hold is closed, its slot is free within the lease, and the audit is whole."""
+"""A gateway killed in mid-stream: its hold is closed, its slot and its turn at the backend are free within the lease,
+and the audit is whole.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ SLOT_LEASE_S = 30
 def doomed_house(stores: EmbeddedStores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with House.open(
         stores, tmp_path_factory.mktemp("crash"), "--token-delay-ms", "100", "--tokens", "50",
-        PROCESS_BEAT_S="1", PROCESS_DEAD_AFTER_S="4",
+        PROCESS_BEAT_S="1", PROCESS_DEAD_AFTER_S="4", BACKEND_MAX_IN_FLIGHT="1",
     ) as opened:  # fmt: skip
         opened.add_gateway().wait_ready()
         opened.add_gateway().wait_ready()
