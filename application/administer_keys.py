@@ -103,6 +103,15 @@ class AdministerKeys:
         await self._not_revoked(prefix)
         return await self._settled(await self.register.change_key_policy(prefix, change, actor=self.actor))
 
+    async def set_prompt_log(self, prefix: str, ttl_s: int | None) -> Changed[ApiKey]:
+        """Keeps a key's prompts and answers for so many seconds, or no more.
+
+        Raises:
+            NotGood: the key is revoked.
+        """
+        await self._not_revoked(prefix)
+        return await self._settled(await self.register.set_prompt_log(prefix, ttl_s, actor=self.actor))
+
     async def looser_than_tenant(self, key: ApiKey) -> Sequence[str]:
         """Names of the key's values that bind nothing, because its tenant's are tighter."""
         tenant = await self.register.tenant(key.tenant_name)

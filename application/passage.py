@@ -10,6 +10,9 @@ from application.rooms.dispatch import Dispatch
 from application.rooms.settle import Debts, Ending
 from domain.calls import NO_BOUNDS, Bounds, Call, PermittedCall
 from domain.policies import Caller
+from domain.ports.call_observer import Room
+from domain.prompts import Hearing
+from domain.settlement import NOTHING, Charge
 from domain.tally import Tally
 
 
@@ -35,13 +38,29 @@ class Passage:
     caller: Caller | None = None
     debts: Debts | None = None
     call: Call | None = None
+    model: str | None = None
+    """As the catalogue has it, once the call is permitted."""
     bounds: Bounds = NO_BOUNDS
     rates: Rates = NO_RATES
     granted: bool = False
     """Whether its tokens are held: the audit then has this call's start, and the settlement writes its end."""
+    heard: Hearing | None = None
+    """What the client was sent, if that is to be kept."""
+    charge: Charge = NOTHING
+    entered: list[tuple[Room, float]] = attrs.field(init=False)
+    """The rooms it came into, and when, on the monotonic clock; those at the backend are `dispatch`'s to tell."""
+
+    @entered.default
+    def _at_the_first(self) -> list[tuple[Room, float]]:
+        return [(Room.IDENTIFY, self.live.began_s)]
+
+    def enter(self, room: Room) -> None:
+        """Leaves a mark. Costs a look at the clock."""
+        if self.entered[-1][0] is not room:
+            self.entered.append((room, self.dispatch.clock.monotonic_s()))
 
     def pay(self) -> None:
         """Settles and releases what was taken. Returns at once; what is paid is owed no more."""
         self.live.admission_id = None
         if self.debts is not None and self.call is not None:
-            self.debts.pay(self.call, self.bounds, self.tally, self.dispatch, self.ending)
+            self.charge = self.debts.pay(self.call, self.bounds, self.tally, self.dispatch, self.ending)

@@ -17,22 +17,26 @@ from application.live_calls import SHUT_DOWN, LiveCall, LiveCalls
 from application.notes import note_of
 from application.passage import Entered, Passage
 from application.presented import PresentedCall, Rates, Reply
+from application.records import record_of
 from application.rooms.admit import Admit, admission_request
 from application.rooms.dispatch import Dispatch
 from application.rooms.identify import TRIES, Identify, never_settled
+from application.rooms.keep import Keep
 from application.rooms.permit import permit
 from application.rooms.relay import CapBroken, read_to_end, relay, relay_whole
 from application.rooms.reserve import reserve
 from application.rooms.settle import Debts, outcome_of
-from application.turns import Turns
 from domain.bounds import OutputCaps
 from domain.calls import PermittedCall
 from domain.faults import BackendFailed, Fault, FaultCode
+from domain.models import shortest
 from domain.policies import Caller
 from domain.ports.budget_ledger import BudgetLedger
+from domain.ports.call_observer import CallObserver, Room
 from domain.ports.limit_store import Admitted, Full, LimitStore
 from domain.ports.model_backend import Answer
 from domain.ports.surroundings import Clock
+from domain.ports.turns import Turns
 from domain.ports.usage_journal import UsageJournal
 from domain.refusals import RateLimited, Refusal
 from domain.settlement import Outcome
@@ -60,6 +64,8 @@ class Pipeline:
         live_calls: LiveCalls,
         clock: Clock,
         caps: OutputCaps,
+        observer: CallObserver,
+        keep: Keep,
     ) -> None:
         self._identify = identify
         self._admit = admit
@@ -71,6 +77,8 @@ class Pipeline:
         self._live_calls = live_calls
         self._clock = clock
         self._caps = caps
+        self._observer = observer
+        self._keep = keep
 
     def start(self, presented: PresentedCall, reply: Reply) -> LiveCall:
         """Begins a call in a task of the application's own. It never raises; to end it early, cut it."""
@@ -108,20 +116,26 @@ class Pipeline:
         """Rooms 2 to 5. An identity that proves outdated is looked up afresh, and the call starts over."""
         presented = passage.presented
         for attempt in range(TRIES):
+            passage.enter(Room.IDENTIFY)
             caller = passage.caller = await self._identify(presented, fresh=attempt > 0)
             passage.live.tenant_id, passage.live.key_id = caller.tenant_id, caller.key_id
+            self._keep.require(caller)
+            passage.enter(Room.PERMIT)
             call = passage.call = passage.call or await presented.read()
             permitted = permit(caller, call, self._backends.catalogue, self._caps)
-            passage.bounds = permitted.bounds
+            passage.bounds, passage.model = permitted.bounds, shortest(permitted.model.canonical)
+            passage.enter(Room.ADMIT)
             debts = passage.debts = self._debts(passage, caller, attempt)
             admitted = await self._take_rates(passage, debts, caller, permitted)
             if admitted is None:
                 continue
+            passage.enter(Room.RESERVE)
             bounds = await reserve(self._ledger, debts, presented, caller, permitted, epoch=admitted.epoch)
             if bounds is None:
                 passage.pay()
                 continue
             passage.granted, passage.bounds = True, bounds
+            self._keep.listen(passage)
             return Entered(permitted=permitted, bounds=bounds)
         raise never_settled()
 
@@ -175,10 +189,13 @@ class Pipeline:
 
     def _settle(self, passage: Passage) -> None:
         """Room 8."""
+        passage.enter(Room.SETTLE)
         passage.dispatch.leave()
         passage.ending.status = passage.reply.status
         passage.ending.bytes_out = passage.reply.bytes_out
         passage.pay()
+        self._keep.end(passage)
+        self._observer.ended(record_of(passage, self._clock))
         self._log_end(passage)
 
     def _log_end(self, passage: Passage) -> None:

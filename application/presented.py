@@ -8,7 +8,7 @@ from typing import Protocol
 
 import attrs
 
-from domain.calls import Call
+from domain.calls import Call, Endpoint
 from domain.faults import Fault
 from domain.keys import Secret
 from domain.ports.limit_store import Standing
@@ -31,6 +31,7 @@ class Presented:
 class PresentedCall(Presented):
     """A request for inference."""
 
+    endpoint: Endpoint
     read: Callable[[], Awaitable[Call]]
     """Parses the body strictly; raises `Refusal`. Called once the caller is known: strangers cost no parsing."""
 

@@ -25,7 +25,11 @@ class Readiness:
         self._journal = journal
         self._backends = backends
         self.stopping = False
-        """Set when the process begins to stop: it is then never ready."""
+        """Set when the process begins to stop: it is then never ready, and every answer is its connection's last."""
+        self.refusing = False
+        """Set when it takes on nothing new any more, a little later."""
+        self.over = False
+        """Set when not even requests whose bodies were on their way by then are taken on."""
 
     async def parts(self) -> Mapping[str, str]:
         """Part -> `ok`, or what is wrong."""

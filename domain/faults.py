@@ -2,7 +2,7 @@
 
 ::
 
-    Fault                  by itself: a call that was cut, or a bug of ours
+    Fault                  by itself: a call that was cut, a prompt that cannot be kept, or a bug of ours
      +- StoreUnavailable   PostgreSQL or Redis cannot answer, or the answer changes too often to be acted on
      +- Overloaded         no room now: the queue is full or the wait in it ran out, too many keys are being verified,
      |                     or no healthy backend has the model
@@ -36,6 +36,7 @@ class FaultCode(StrEnum):
     READER_TOO_SLOW = "reader_too_slow"
     CLIENT_HUNG_UP = "client_hung_up"
     KEY_CUT = "key_cut"
+    PROMPT_LOG_UNAVAILABLE = "prompt_log_unavailable"
     SHUTTING_DOWN = "shutting_down"
     INTERNAL = "internal_error"
 

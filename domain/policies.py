@@ -57,6 +57,8 @@ class Caller:
     key_policy: Policy
     revoked_at: datetime | None
     expires_at: datetime | None
+    prompt_log_ttl_s: int | None = None
+    """How long the key's prompts and answers are kept; None, the rule, is never."""
 
     def may_use(self, model: str) -> bool:
         """Whether both lists, where set, name the model (canonical form)."""

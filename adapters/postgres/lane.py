@@ -115,6 +115,11 @@ class Lane:
         """Settlements handed over and not yet committed."""
         return self._unsettled
 
+    @property
+    def connected(self) -> bool:
+        """Whether holds can be asked for now."""
+        return self._wire is not None and self._closed_because is None
+
     async def drain(self, timeout_s: float) -> None:
         """Waits until every settlement is committed, at most so long."""
         with contextlib.suppress(TimeoutError):

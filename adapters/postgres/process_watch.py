@@ -5,7 +5,7 @@
     notices     LISTEN: a tenant or key was changed, by whomever; told on within milliseconds
     re-reading  every 5 s, what was changed lately: in case a notice was lost, and after every reconnect
     beat        every 10 s: this process lives, so its holds are its own
-    reaper      every 10 s: closes the holds of processes that stopped beating
+    reaper      every 10 s: closes the holds of processes that stopped beating, and counts what is open
     partitions  every day: the audit's next months
 
 It survives the loss of its connection. While it is away nothing is admitted wrongly, since the ledger reads tenants and
@@ -48,6 +48,10 @@ _CHANGED = """
     select k.tenant_id, k.id, k.generation, case when k.revoked_at is null then 'changed' else 'revoked' end
     from neuronetz.api_keys k where k.changed_at > %(since)s
 """
+_HOLDS = """
+    select count(*), coalesce(extract(epoch from neuronetz.ledger_now() - min(opened_at)), 0)
+    from neuronetz.holds where state = 'open'
+"""
 _GOODBYE = """
     delete from neuronetz.processes p
     where p.id = %s and not exists (select from neuronetz.holds h where h.process_id = p.id and h.state = 'open')
@@ -74,6 +78,15 @@ class WatchSettings:
 
 
 @attrs.define
+class HoldsSeen:
+    """The open holds of all gateways, as last seen, and how many this process has reaped."""
+
+    open: int = 0
+    oldest_s: float = 0.0
+    reaped: int = 0
+
+
+@attrs.define
 class _Job:
     every_s: float
     run: Callable[[psycopg.AsyncConnection], Awaitable[None]]
@@ -96,6 +109,7 @@ class Watch:
         self._settings = settings or WatchSettings()
         self._seen_until: datetime | None = None
         self._told: dict[str, int] = {}
+        self.holds = HoldsSeen()
 
     async def run(self) -> None:
         """Watches until cancelled; then takes its leave, unless it still holds something."""
@@ -198,8 +212,15 @@ class Watch:
     async def _reap(self, connection: psycopg.AsyncConnection) -> None:
         stale_after = timedelta(seconds=self._settings.stale_after_s)
         while closed := await self._reap_some(connection, stale_after):
+            self.holds.reaped += closed
             _log.warning("holds_reaped", holds=closed)
         await connection.execute("select neuronetz.forget_the_dead(%s)", (stale_after,))
+        await self._count_holds(connection)
+
+    async def _count_holds(self, connection: psycopg.AsyncConnection) -> None:
+        row = await (await connection.execute(_HOLDS)).fetchone()
+        if row is not None:
+            self.holds.open, self.holds.oldest_s = int(row[0]), float(row[1])
 
     async def _reap_some(self, connection: psycopg.AsyncConnection, stale_after: timedelta) -> int:
         row = await (await connection.execute("select neuronetz.reap(%s)", (stale_after,))).fetchone()

@@ -22,6 +22,7 @@ from adapters.postgres.rows import (
     KEYS,
     KNOWN_KEY,
     SET_KEY_POLICY,
+    SET_PROMPT_LOG,
     SET_TENANT_POLICY,
     TENANTS,
     WINDOWS,
@@ -172,6 +173,18 @@ class PostgresTenantRegister(TenantRegister):
             await writing.record(
                 "set_key_policy", None, after, policy_columns(before.policy), policy_columns(after.policy)
             )
+            return after
+
+    async def set_prompt_log(self, prefix: str, ttl_s: int | None, *, actor: str) -> ApiKey:
+        """See the port."""
+        async with self._changes(actor) as change:
+            before = await change.key(prefix, lock=True)
+            if before.prompt_log_ttl_s == ttl_s:
+                return before
+            await change.run(SET_PROMPT_LOG, prefix=prefix, prompt_log_ttl_s=ttl_s)
+            after = await change.key(prefix)
+            former = {"prompt_log_ttl_s": before.prompt_log_ttl_s}
+            await change.record("set_prompt_log", None, after, former, {"prompt_log_ttl_s": ttl_s})
             return after
 
     async def revoke_key(self, prefix: str, *, actor: str) -> ApiKey:

@@ -70,6 +70,7 @@ def key_of(row: Row) -> ApiKey:
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
         last_used_at=row["last_used_at"],
+        prompt_log_ttl_s=row["prompt_log_ttl_s"],
     )
 
 
@@ -89,6 +90,7 @@ def known_key_of(row: Row) -> KnownKey:
             key_policy=policy_of(row),
             revoked_at=row["revoked_at"],
             expires_at=row["expires_at"],
+            prompt_log_ttl_s=row["prompt_log_ttl_s"],
         ),
         secret_hash=row["secret_hash"],
     )
@@ -171,11 +173,15 @@ SET_KEY_POLICY = """
     where prefix = %(prefix)s
 """
 
+SET_PROMPT_LOG = """
+    update neuronetz.api_keys set prompt_log_ttl_s = %(prompt_log_ttl_s)s where prefix = %(prefix)s
+"""
+
 COPY_KEY = """
     insert into neuronetz.api_keys (prefix, secret_hash, tenant_id, name, expires_at, budget_id, rpm, tpm, concurrency,
-        daily_tokens, monthly_tokens, total_tokens, models)
+        daily_tokens, monthly_tokens, total_tokens, models, prompt_log_ttl_s)
     select %(new_prefix)s, %(secret_hash)s, tenant_id, name, expires_at, budget_id, rpm, tpm, concurrency,
-        daily_tokens, monthly_tokens, total_tokens, models
+        daily_tokens, monthly_tokens, total_tokens, models, prompt_log_ttl_s
     from neuronetz.api_keys where prefix = %(prefix)s
 """
 

@@ -95,6 +95,11 @@ class PostgresUsageJournal(UsageJournal):
         """See the port."""
         return self._full
 
+    @property
+    def waiting(self) -> int:
+        """Rows handed over and not yet written."""
+        return len(self._waiting) + len(self._counted) + len(self._in_flight)
+
     def note(self, note: Note) -> None:
         """See the port."""
         note = _clipped(note)

@@ -36,6 +36,8 @@ class Argon2Passwords(PasswordHash):
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
         self._places = threading.Semaphore(threads + queue)
         self._closed = False
+        self.verifications = 0
+        """Asked for so far."""
 
     async def hash(self, secret: Secret) -> str:
         """A PHC string with today's parameters."""
@@ -43,6 +45,7 @@ class Argon2Passwords(PasswordHash):
 
     async def verify(self, secret: Secret, stored: str) -> bool:
         """Whether the secret made this hash."""
+        self.verifications += 1
         return await self._run(lambda: argon2id.matches(secret.unwrap(), stored))
 
     def outdated(self, stored: str) -> bool:

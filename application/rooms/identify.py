@@ -41,6 +41,17 @@ class _Remembered:
     until_s: float
 
 
+@attrs.define
+class KeyChecks:
+    """What answered when keys were looked up, so far."""
+
+    turned_away: int = 0
+    """By the keyed check: nobody with a pepper made them."""
+    memory: int = 0
+    shared: int = 0
+    register: int = 0
+
+
 class KnownAndRefused(Refusal):
     """The key is right and its holder known, but it is good no longer. The audit shall say whose it was."""
 
@@ -75,6 +86,7 @@ class Identify:
         self._remember_s = remember_s
         self._remembered: dict[bytes, _Remembered] = {}
         self._look_ups = SingleFlight[bytes, Caller]()
+        self.checks = KeyChecks()
 
     async def __call__(self, presented: Presented, *, fresh: bool = False) -> Caller:
         """The caller.
@@ -89,7 +101,9 @@ class Identify:
         """
         key = self.read(presented)
         caller = None if fresh else self._recall(key.fingerprint)
-        if caller is None:
+        if caller is not None:
+            self.checks.memory += 1
+        else:
             caller = await self._look_ups.run(key.fingerprint, partial(self._verify, key, fresh=fresh))
         self._require_good(caller)
         return caller
@@ -113,6 +127,7 @@ class Identify:
             )
         key = read_key(presented.credential.unwrap(), self._peppers)
         if key is None:
+            self.checks.turned_away += 1
             raise _unknown()
         return key
 
@@ -126,8 +141,10 @@ class Identify:
         if not fresh:
             caller = await self._cache.recall(key.fingerprint)
             if caller is not None:
+                self.checks.shared += 1
                 self._remember(key.fingerprint, caller, None)
                 return caller
+        self.checks.register += 1
         known = await self._register.find(key.prefix)
         if known is None or not await self._agrees(key, known):
             raise _unknown()

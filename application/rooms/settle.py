@@ -18,7 +18,7 @@ from domain.ports.budget_ledger import BudgetLedger, Settlement
 from domain.ports.limit_store import LimitStore
 from domain.ports.surroundings import Clock
 from domain.refusals import BackendRejected, Refusal
-from domain.settlement import NOTHING, Outcome, Sent, charge_of
+from domain.settlement import NOTHING, Charge, Outcome, Sent, charge_of
 from domain.tally import Tally
 
 _MS = 1000
@@ -67,8 +67,8 @@ class Debts:
         """The ledger has refused, so nothing was taken."""
         self._settlement_owed = False
 
-    def pay(self, call: Call, bounds: Bounds, tally: Tally, dispatch: Dispatch, ending: Ending) -> None:
-        """Settles and releases. Returns at once; a second time it does nothing."""
+    def pay(self, call: Call, bounds: Bounds, tally: Tally, dispatch: Dispatch, ending: Ending) -> Charge:
+        """Settles and releases, and tells the charge. Returns at once; a second time it does nothing."""
         charge = NOTHING
         if self._settlement_owed:
             self._settlement_owed = False
@@ -99,6 +99,7 @@ class Debts:
                 self.limits.release, self.tenant_id, self.key_id, self.admission_id, refund, refund_call=refused
             )
             dispatch.afterwork.later(dispatch.rest_s, release, (self.tenant_id, self.key_id, self.admission_id))
+        return charge
 
     def _queued_ms(self, dispatch: Dispatch) -> int:
         if dispatch.asked_s is None:

@@ -49,6 +49,8 @@ class ApiKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None = None
+    prompt_log_ttl_s: int | None = None
+    """How long its prompts and answers are kept; None, the rule, is never."""
 
 
 @attrs.frozen(kw_only=True)
@@ -140,12 +142,16 @@ class TenantRegister(Protocol):
         """Likewise, of a key."""
 
     @abstractmethod
+    async def set_prompt_log(self, prefix: str, ttl_s: int | None, *, actor: str) -> ApiKey:
+        """Keeps a key's prompts and answers for so long from now on, or never. What is kept already stays its time."""
+
+    @abstractmethod
     async def revoke_key(self, prefix: str, *, actor: str) -> ApiKey:
         """For good. Revoking again changes nothing."""
 
     @abstractmethod
     async def replace_key(self, prefix: str, *, new_prefix: str, secret_hash: str, actor: str) -> ApiKey:
-        """Rotation: the old key is revoked and a new one takes over name, policy, expiry and budget windows."""
+        """Rotation: the old key is revoked and a new one takes over name, policy, expiry, prompt log and budgets."""
 
     @abstractmethod
     async def window_use(self, tenant_name: str, *, key_prefix: str | None = None) -> Sequence[WindowUse]:

@@ -16,9 +16,12 @@ from application.live_calls import Deadlines, LiveCall, LiveCalls
 from application.look_up import LookUp
 from application.pipeline import Pipeline
 from application.presented import NO_RATES, PresentedCall, Rates, Reply
+from application.prompt_keys import PromptKeys
+from application.prompt_log import PromptLog
+from application.prompt_sealing import Sealing
 from application.rooms.admit import Admit
 from application.rooms.identify import Identify
-from application.turns import FirstComeTurns
+from application.rooms.keep import Keep
 from application.upkeep import Upkeep
 from domain.bounds import OutputCaps
 from domain.calls import Call, Endpoint
@@ -36,11 +39,16 @@ from domain.settlement import Outcome
 from domain.tally import Piece
 from tests.builders import to
 from tests.fakes.budget_ledger import MemoryBudgetLedger
+from tests.fakes.call_observer import MemoryCallObserver
+from tests.fakes.encryption import FakeEncryption
+from tests.fakes.hour_keys import MemoryHourKeys
 from tests.fakes.key_cache import MemoryKeyCache
 from tests.fakes.limit_store import MemoryLimitStore
 from tests.fakes.model_backend import FakeModelBackend, Scene
+from tests.fakes.prompt_journal import MemoryPromptJournal
 from tests.fakes.registers import Books, MemoryKeyRegister, MemoryTenantRegister
 from tests.fakes.surroundings import FakeClock, FakeEntropy, FakePasswords
+from tests.fakes.turns import MemoryTurns
 from tests.fakes.usage_journal import MemoryUsageJournal
 
 T = TypeVar("T")
@@ -426,8 +434,18 @@ class Rig:
         self.fakes = backends or (RiggedBackend(),)
         self.backend = self.fakes[0]
         self.backends = Backends(self.fakes)
-        self.turns = FirstComeTurns({b.name: b.most_in_flight for b in self.fakes}, depth=depth, wait_s=wait_s)
+        self.turns = MemoryTurns({b.name: b.most_in_flight for b in self.fakes}, depth=depth, wait_s=wait_s)
         self.live_calls = LiveCalls(self.clock, DEADLINES)
+        self.observer = MemoryCallObserver()
+        self.prompts = MemoryPromptJournal(self.books)
+        self.hour_keys = MemoryHourKeys(self.clock.now)
+        self.encryption = FakeEncryption()
+        self.prompt_keys = PromptKeys(
+            hour_keys=self.hour_keys, encryption=self.encryption, entropy=FakeEntropy("keys"), clock=self.clock
+        )
+        sealing = Sealing(keys=self.prompt_keys, encryption=self.encryption)
+        self.prompt_log = PromptLog(journal=self.prompts, sealing=sealing, clock=self.clock)
+        self.keep = Keep(self.prompt_log, self.clock)
         self.identify = Identify(
             register=self.register,
             cache=self.cache,
@@ -448,6 +466,8 @@ class Rig:
             live_calls=self.live_calls,
             clock=self.clock,
             caps=OutputCaps(default=64, most=128, unknown_context=4096),
+            observer=self.observer,
+            keep=self.keep,
         )
         self.look_up = LookUp(
             identify=self.identify, admit=self.admit, ledger=self.ledger, journal=self.journal, backends=self.backends
@@ -455,6 +475,7 @@ class Rig:
         self.upkeep = Upkeep(
             live_calls=self.live_calls,
             limits=self.limits,
+            turns=self.turns,
             backends=self.backends,
             identify=self.identify,
             slot_lease_s=30,
@@ -514,6 +535,7 @@ class Rig:
             route="/route",
             address="192.0.2.7",
             credential=credential,
+            endpoint=Endpoint.NATIVE_CHAT if isinstance(call, Refusal) else call.endpoint,
             read=read,
         )
 

@@ -467,7 +467,7 @@ async def test_a_call_that_queues_for_its_second_backend_waits_for_no_first_byte
     one, two = RiggedBackend("one"), RiggedBackend("two", most_in_flight=1)
     rig = await Rig.of(one, two)
     client = await rig.client()
-    occupying = await rig.turns.take(["two"])
+    occupying = await rig.turns.take([["two"]])
     fails = asyncio.Event()
     one.play(Scene(refuses=BackendUnreachable(), waits=fails))
     served = rig.start(client)

@@ -396,6 +396,18 @@ async def test_a_full_queue_is_a_fault_that_costs_nothing(form: Form) -> None:
 
 
 @each_form
+async def test_where_nobody_can_say_whose_turn_it_is_nothing_is_sent(form: Form) -> None:
+    rig = await Rig.of()
+    rig.turns.down = True
+
+    served = await rig.serve(await rig.client(), a_call(form))
+
+    assert served.reply.code == "limiter_unavailable"
+    assert rig.backend.calls == []
+    rig.assert_settled(served, outcome=Outcome.NOT_SENT, code="limiter_unavailable", tokens=0, noted=False)
+
+
+@each_form
 async def test_a_wait_that_runs_out_is_a_fault_that_costs_nothing(form: Form) -> None:
     rig = await Rig.of(RiggedBackend(most_in_flight=1), wait_s=0.005)
     client = await rig.client()

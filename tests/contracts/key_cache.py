@@ -37,6 +37,7 @@ def a_caller(clock: FakeClock, tenant_id: str = "t1") -> Caller:
         key_policy=Policy(limits=Limits(tpm=5, concurrency=1)),
         revoked_at=None,
         expires_at=clock.now() + timedelta(days=1, microseconds=7),
+        prompt_log_ttl_s=604_800,
     )
 
 

@@ -282,6 +282,30 @@ class RegisterContract:
 
         assert (changed.policy, changed.generation) == (SOME, 2)
 
+    async def test_a_prompt_log_is_set_and_taken_away_and_recorded(self, bench: RegisterBench) -> None:
+        key = await bench.a_key()
+        assert key.prompt_log_ttl_s is None
+
+        on = await bench.register.set_prompt_log(key.prefix, 604_800, actor="op")
+        same = await bench.register.set_prompt_log(key.prefix, 604_800, actor="op")
+        found = await bench.keys.find(key.prefix)
+        off = await bench.register.set_prompt_log(key.prefix, None, actor="op")
+
+        assert (on.prompt_log_ttl_s, on.generation) == (604_800, key.generation + 1)
+        assert same == on
+        assert found is not None
+        assert found.caller.prompt_log_ttl_s == 604_800
+        assert (off.prompt_log_ttl_s, off.generation) == (None, on.generation + 1)
+        assert [change for change, _ in await bench.changes(key.tenant_id)][-2:] == ["set_prompt_log"] * 2
+
+    async def test_a_replaced_key_hands_over_its_prompt_log(self, bench: RegisterBench) -> None:
+        key = await bench.a_key()
+        await bench.register.set_prompt_log(key.prefix, 3600, actor="op")
+
+        new = await bench.register.replace_key(key.prefix, new_prefix=a_prefix(), secret_hash="$new$", actor="op")
+
+        assert new.prompt_log_ttl_s == 3600
+
     async def test_revoking_is_for_good_and_once(self, bench: RegisterBench) -> None:
         await bench.clock.set(START)
         key = await bench.a_key()

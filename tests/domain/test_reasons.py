@@ -58,7 +58,8 @@ def test_the_codes_that_clients_know_are_all_there() -> None:
     assert {code.value for code in FaultCode} == {
         "identity_unavailable", "limiter_unavailable", "ledger_unavailable", "overloaded", "queue_full",
         "queue_timeout", "no_backend", "backend_unreachable", "backend_failed", "backend_timeout", "backend_busy",
-        "stream_broken", "call_too_long", "reader_too_slow", "client_hung_up", "key_cut", "shutting_down",
+        "stream_broken", "call_too_long", "reader_too_slow", "client_hung_up", "key_cut", "prompt_log_unavailable",
+        "shutting_down",
         "internal_error",
     }  # fmt: skip
 

@@ -130,6 +130,7 @@ class MemoryKeyRegister(KeyRegister):
                 key_policy=key.policy,
                 revoked_at=key.revoked_at,
                 expires_at=key.expires_at,
+                prompt_log_ttl_s=key.prompt_log_ttl_s,
             ),
             secret_hash=row.secret_hash,
         )
@@ -214,6 +215,10 @@ class MemoryTenantRegister(TenantRegister):
     async def change_key_policy(self, prefix: str, change: Change, *, actor: str) -> ApiKey:
         before = await self.key(prefix)
         return self._change_key(attrs.evolve(before, policy=change(before.policy)), "set_key_policy", actor)
+
+    async def set_prompt_log(self, prefix: str, ttl_s: int | None, *, actor: str) -> ApiKey:
+        before = await self.key(prefix)
+        return self._change_key(attrs.evolve(before, prompt_log_ttl_s=ttl_s), "set_prompt_log", actor)
 
     async def revoke_key(self, prefix: str, *, actor: str) -> ApiKey:
         key = await self.key(prefix)
