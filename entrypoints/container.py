@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from dependency_injector import containers, providers
+from prometheus_client import CollectorRegistry
 
 from adapters.ollama.model_backend import OllamaBackend
 from adapters.postgres.address import DatabaseAddress
@@ -20,10 +21,14 @@ from adapters.postgres.pool import Pool
 from adapters.postgres.process_watch import Watch, WatchSettings
 from adapters.postgres.registers import PostgresKeyRegister
 from adapters.postgres.usage_journal import PostgresUsageJournal
+from adapters.prometheus.call_observer import PrometheusCallObserver
+from adapters.redis import names as redis_names
 from adapters.redis.key_cache import RedisKeyCache
 from adapters.redis.lane import Lane as LimitLane
 from adapters.redis.limit_store import RedisLimitStore
 from adapters.redis.scripts import Scripts, read_scripts
+from adapters.redis.subscriber import Subscriber
+from adapters.redis.turns import RedisTurns
 from adapters.system.clock import SystemClock
 from adapters.system.entropy import SystemEntropy
 from adapters.system.passwords import Argon2Passwords
@@ -32,20 +37,28 @@ from application.live_calls import Deadlines, LiveCalls
 from application.look_up import LookUp
 from application.pipeline import Pipeline
 from application.readiness import Readiness
+from application.records import Observers
 from application.rooms.admit import Admit
 from application.rooms.identify import Identify
-from application.turns import FirstComeTurns, Turns
 from application.upkeep import Upkeep
 from domain.bounds import OutputCaps
 from domain.ports.budget_ledger import BudgetLedger
+from domain.ports.call_observer import CallObserver
 from domain.ports.key_cache import KeyCache
 from domain.ports.limit_store import LimitStore
 from domain.ports.model_backend import ModelBackend
 from domain.ports.registers import KeyRegister
 from domain.ports.surroundings import Clock, Entropy, PasswordHash
+from domain.ports.turns import Turns
 from entrypoints.http.door import Door
 from entrypoints.http.incoming import Intake
+from entrypoints.observability.exposition import Exposition
+from entrypoints.observability.listener import OFF
+from entrypoints.observability.live_parts import LiveParts
+from entrypoints.observability.tracing import Tracing, open_tracing
+from entrypoints.prompt_parts import PromptParts, prompt_parts
 from entrypoints.settings import Settings
+from entrypoints.settings_words import Traces
 
 SLOT_LEASE_S = 30.0
 """After which a slot that is not renewed is free. The scripts of adapters/redis say the same number."""
@@ -71,9 +84,32 @@ def _backends(settings: Settings) -> Sequence[ModelBackend]:
     return [OllamaBackend(address, keep_alive=keep_alive) for address in settings.addresses]
 
 
-def _turns(settings: Settings, backends: Sequence[ModelBackend]) -> Turns:
+def _turns(
+    settings: Settings, backends: Sequence[ModelBackend], lane: LimitLane, scripts: Scripts, process_id: UUID
+) -> RedisTurns:
     most = {backend.name: backend.most_in_flight for backend in backends}
-    return FirstComeTurns(most, depth=settings.queue_depth * len(most), wait_s=settings.queue_wait_s)
+    return RedisTurns(
+        lane,
+        scripts,
+        process_id=process_id.hex,
+        most_in_flight=most,
+        depth=settings.queue_depth * len(most),
+        wait_s=settings.queue_wait_s,
+    )
+
+
+def _turns_given(settings: Settings, scripts: Scripts, process_id: UUID, turns: RedisTurns) -> Subscriber:
+    channel = redis_names.turns_given_to(process_id.hex)
+    return Subscriber(settings.need_redis_url().unwrap(), scripts, channel=channel, heard=turns.heard)
+
+
+def _observer(settings: Settings, registry: CollectorRegistry, tracing: Tracing | None) -> CallObserver:
+    numbers = [PrometheusCallObserver(registry)] if settings.metrics_bind != OFF else []
+    return Observers(*numbers, *([tracing.observer] if tracing is not None else []))
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    return open_tracing() if settings.traces is Traces.OTLP else None
 
 
 def _deadlines(settings: Settings) -> Deadlines:
@@ -115,11 +151,17 @@ def _identify(
 
 
 def _upkeep(
-    settings: Settings, live_calls: LiveCalls, limits: LimitStore, backends: Backends, identify: Identify
+    settings: Settings,
+    live_calls: LiveCalls,
+    limits: LimitStore,
+    turns: Turns,
+    backends: Backends,
+    identify: Identify,
 ) -> Upkeep:
     return Upkeep(
         live_calls=live_calls,
         limits=limits,
+        turns=turns,
         backends=backends,
         identify=identify,
         slot_lease_s=SLOT_LEASE_S,
@@ -164,7 +206,16 @@ class Parts(containers.DeclarativeContainer):
 
     model_backends: providers.Provider[Sequence[ModelBackend]] = providers.Singleton(_backends, settings)
     backends: providers.Provider[Backends] = providers.Singleton(Backends, model_backends)
-    turns: providers.Provider[Turns] = providers.Singleton(_turns, settings, model_backends)
+    turns: providers.Provider[RedisTurns] = providers.Singleton(
+        _turns, settings, model_backends, limit_lane, scripts, process_id
+    )
+    turns_given: providers.Provider[Subscriber] = providers.Singleton(
+        _turns_given, settings, scripts, process_id, turns
+    )
+
+    registry: providers.Provider[CollectorRegistry] = providers.Singleton(CollectorRegistry)
+    tracing: providers.Provider[Tracing | None] = providers.Singleton(_tracing, settings)
+    observer: providers.Provider[CallObserver] = providers.Singleton(_observer, settings, registry, tracing)
 
     live_calls: providers.Provider[LiveCalls] = providers.Singleton(
         LiveCalls, clock, providers.Singleton(_deadlines, settings)
@@ -173,6 +224,9 @@ class Parts(containers.DeclarativeContainer):
         _identify, settings, register, key_cache, passwords, clock
     )
     admit: providers.Provider[Admit] = providers.Singleton(Admit, limits=limits, ledger=ledger)
+    prompts: providers.Provider[PromptParts] = providers.Singleton(
+        prompt_parts, settings, pool, limit_lane, clock, entropy
+    )
     pipeline: providers.Provider[Pipeline] = providers.Singleton(
         Pipeline,
         identify=identify,
@@ -185,6 +239,8 @@ class Parts(containers.DeclarativeContainer):
         live_calls=live_calls,
         clock=clock,
         caps=providers.Singleton(_caps, settings),
+        observer=observer,
+        keep=prompts.provided.keep,
     )
     look_up: providers.Provider[LookUp] = providers.Singleton(
         LookUp, identify=identify, admit=admit, ledger=ledger, journal=journal, backends=backends
@@ -192,7 +248,9 @@ class Parts(containers.DeclarativeContainer):
     readiness: providers.Provider[Readiness] = providers.Singleton(
         Readiness, ledger=ledger, limits=limits, journal=journal, backends=backends
     )
-    upkeep: providers.Provider[Upkeep] = providers.Singleton(_upkeep, settings, live_calls, limits, backends, identify)
+    upkeep: providers.Provider[Upkeep] = providers.Singleton(
+        _upkeep, settings, live_calls, limits, turns, backends, identify
+    )
     watch: providers.Provider[Watch] = providers.Singleton(_watch, settings, database, process_id, upkeep)
     door: providers.Provider[Door] = providers.Singleton(
         Door,
@@ -200,6 +258,25 @@ class Parts(containers.DeclarativeContainer):
         look_up=look_up,
         readiness=readiness,
         journal=journal,
+        observer=observer,
         entropy=entropy,
         intake=providers.Singleton(_intake, settings),
+    )
+    exposition: providers.Provider[Exposition] = providers.Singleton(
+        Exposition,
+        registry,
+        providers.Singleton(
+            LiveParts,
+            live_calls=live_calls,
+            turns=turns,
+            backends=backends,
+            identify=identify,
+            passwords=passwords,
+            journal=journal,
+            ledger_lane=ledger_lane,
+            pool=pool,
+            watch=watch,
+            limit_lane=limit_lane,
+            prompts=prompts,
+        ),
     )

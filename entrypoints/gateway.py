@@ -15,11 +15,13 @@ from dependency_injector import providers
 
 from application.backends import Backends
 from application.live_calls import SHUT_DOWN, LiveCalls
+from application.prompt_log import PromptLog
 from application.readiness import Readiness
 from domain.ports.budget_ledger import BudgetLedger
 from domain.ports.usage_journal import UsageJournal
 from entrypoints.container import Parts
 from entrypoints.http.door import Door
+from entrypoints.observability.listener import Render
 from entrypoints.settings import Settings
 
 _LAST_SETTLEMENTS_S = 5.0
@@ -36,23 +38,42 @@ class Gateway:
     backends: Backends
     ledger: BudgetLedger
     journal: UsageJournal
+    prompt_log: PromptLog | None
+    """None where prompts cannot be kept."""
+    render: Render
+    """Makes this process's metrics."""
     drain_timeout_s: float
     broken: asyncio.Event = attrs.field(factory=asyncio.Event)
     """Set when a loop has ended that never should: the process must stop, and be started again."""
+    hurried: asyncio.Event = attrs.field(factory=asyncio.Event)
+    """Set when an operator does not want to wait for what runs."""
     _draining: asyncio.Task[None] | None = None
 
     async def first_survey(self) -> None:
         """Looks at the backends once, so that the first request already finds its model."""
         await self.backends.survey_all()
 
+    def leave(self) -> None:
+        """Is not ready any more, and sends clients elsewhere with their answers; what comes in is still served."""
+        self.readiness.stopping = True
+
     def begin_to_stop(self) -> None:
         """Takes on nothing new, and begins to drain."""
-        self.readiness.stopping = True
+        self.leave()
+        self.readiness.refusing = True
         if self._draining is None:
             self._draining = asyncio.create_task(self._drain())
+            # A call whose body was long on its way may begin when the drain has ended already, for want of others.
+            asyncio.get_running_loop().call_later(self.drain_timeout_s, self._cut_all)
 
-    def cut_all(self) -> None:
-        """Ends running calls at once, for an operator who does not want to wait for them."""
+    def hurry(self) -> None:
+        """Stops, and ends running calls at once, for an operator who does not want to wait for them."""
+        self.hurried.set()
+        self.begin_to_stop()
+        self._cut_all()
+
+    def _cut_all(self) -> None:
+        self.readiness.over = True
         self.live_calls.cut_all(SHUT_DOWN)
 
     async def drained(self) -> None:
@@ -73,10 +94,14 @@ class Gateway:
         await self._settle()
 
     async def _settle(self) -> None:
-        self.cut_all()
+        self.live_calls.cut_all(SHUT_DOWN)
         await self.live_calls.drained()
         await self.ledger.drain(_LAST_SETTLEMENTS_S)
-        await self.journal.drain(_LAST_SETTLEMENTS_S)
+        notes = self.journal.drain(_LAST_SETTLEMENTS_S)
+        if self.prompt_log is None:
+            await notes
+        else:
+            await asyncio.gather(notes, self.prompt_log.drain(_LAST_SETTLEMENTS_S))
 
     def watch_over(self, loop: asyncio.Task[None]) -> None:
         """Notices when a loop ends by itself."""
@@ -100,6 +125,7 @@ async def open_gateway(settings: Settings, parts: Parts | None = None) -> AsyncI
     parts = parts or Parts(settings=providers.Object(settings))
     async with contextlib.AsyncExitStack() as stack:
         await _open_stores(parts, stack)
+        prompts = parts.prompts()
         gateway = Gateway(
             door=parts.door(),
             live_calls=parts.live_calls(),
@@ -107,12 +133,19 @@ async def open_gateway(settings: Settings, parts: Parts | None = None) -> AsyncI
             backends=parts.backends(),
             ledger=parts.ledger(),
             journal=parts.journal(),
+            prompt_log=prompts.log,
+            render=parts.exposition().render,
             drain_timeout_s=settings.drain_timeout_s,
         )
         loops = [
             asyncio.create_task(parts.upkeep().run(), name="upkeep"),
             asyncio.create_task(parts.watch().run(), name="watch"),
+            asyncio.create_task(parts.exposition().run(), name="metrics"),
+            asyncio.create_task(parts.turns_given().run(), name="turns"),
+            asyncio.create_task(prompts.purge.run(), name="prompt purge"),
         ]
+        if prompts.log is not None:
+            loops.append(asyncio.create_task(prompts.log.run(), name="prompt log"))
         for loop in loops:
             gateway.watch_over(loop)
         stack.push_async_callback(_cancel, loops)
@@ -130,6 +163,9 @@ async def _open_stores(parts: Parts, stack: contextlib.AsyncExitStack) -> None:
     stack.push_async_callback(limit_lane.aclose)
     await journal.start()
     stack.push_async_callback(journal.stop)
+    tracing = parts.tracing()
+    if tracing is not None:
+        stack.push_async_callback(tracing.aclose)
     for backend in parts.model_backends():
         stack.push_async_callback(backend.aclose)
     stack.push_async_callback(parts.passwords().aclose)

@@ -1,9 +1,11 @@
-"""Starting to serve: migrate, bind, run one Hypercorn worker on one event loop, stop in order.
+"""Starting to serve: migrate, bind, run one worker on one event loop, stop in order.
 
-SIGTERM or SIGINT -> not ready, no new connections -> running calls end, or are cut when the drain time is over
-                  -> everything owed is settled -> stores and backends are let go
+SIGTERM, SIGINT or SIGHUP -> not ready, no new connections -> what is on its way on open ones is served, for a moment
+                          -> nothing new -> running calls end, or are cut when the drain time is over
+                          -> everything owed is settled -> stores and backends are let go
 
-A second signal cuts the running calls at once; the rest stays as it is.
+A second signal cuts the running calls at once; the rest stays as it is. SIGHUP is what a closed terminal sends; with
+several processes it means more, and their parent takes it (`entrypoints/parent`).
 """
 
 from __future__ import annotations
@@ -13,29 +15,40 @@ import contextlib
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from enum import Enum
 
+import attrs
 import structlog
 import uvloop
-from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from starlette.applications import Starlette
 
-from adapters.postgres.migrating import upgrade
 from entrypoints.gateway import Gateway, open_gateway
 from entrypoints.http.app import make_app
+from entrypoints.listening import BACKLOG, listen
+from entrypoints.observability.listener import OFF, serve_metrics
 from entrypoints.observing import set_up_logs
+from entrypoints.serving import accepting
 from entrypoints.settings import Settings
 
-_BACKLOG = 2048
 _NEVER_RECONNECT = 10**9
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+LINGER_S = 1.0
+"""Between the last connection that is accepted and the first that is closed: clients' requests are on their way."""
+_MARGIN_S = 10
 _log = structlog.get_logger("neuronetz")
 
 WhenReady = Callable[[], Awaitable[None]]
 
 
-class PortTaken(Exception):
-    """The address cannot be listened on; says why and what to do."""
+class Step(Enum):
+    """How far serving has come."""
+
+    LISTENING = "listening"
+    LEAVING = "leaving"
+
+
+OnStep = Callable[[Step], None]
 
 
 class GatewayBroken(Exception):
@@ -49,6 +62,9 @@ def serve(settings: Settings, host: str, port: int) -> None:
         SettingsError: something that serving needs is not set.
         PortTaken: the port cannot be listened on.
     """
+    # Alembic is a third of what there is to load, and one of several processes has no use for it.
+    from adapters.postgres.migrating import upgrade  # noqa: PLC0415  as above
+
     settings.need("DATABASE_URL", "REDIS_URL", "KEY_PEPPER", "OLLAMA_BACKENDS")
     set_up_logs(settings.log_level, settings.log_format)
     applied = upgrade(settings.need_database_url().unwrap())
@@ -58,46 +74,71 @@ def serve(settings: Settings, host: str, port: int) -> None:
     uvloop.run(serve_on(settings, listener))
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise PortTaken(
-            f"Cannot listen on {host}:{port} ({error.strerror}). Choose another with --port or PORT."
-        ) from error
-    listener.listen(_BACKLOG)
-    listener.setblocking(False)
-    return listener
+@attrs.define(eq=False)
+class Stop:
+    """Whether to stop, and how patiently."""
+
+    asked: asyncio.Event = attrs.field(factory=asyncio.Event)
+    _gateway: Gateway | None = None
+    _signalled: bool = False
+
+    def hear(self) -> None:
+        """A signal: stops; the second one, cuts what runs. Whatever else sets `asked` is no signal."""
+        if self._signalled:
+            self.hurry()
+        self._signalled = True
+        self.asked.set()
+
+    def hurry(self) -> None:
+        """Stops, and does not wait for what runs."""
+        self.asked.set()
+        if self._gateway is not None:
+            self._gateway.hurry()
+
+    def on_signals(self) -> None:
+        """Lets the signals ask; not SIGHUP if it was ignored from the start, which is what nohup does."""
+        loop = asyncio.get_running_loop()
+        for number in _STOP_SIGNALS:
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self.hear)
+
+    def concerns(self, gateway: Gateway) -> None:
+        """From now on there is something that may be cut."""
+        self._gateway = gateway
 
 
 async def serve_on(settings: Settings, listener: socket.socket, when_ready: WhenReady | None = None) -> None:
-    """Serves on a socket until SIGTERM or SIGINT, or until `when_ready`, if given, raises."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in _STOP_SIGNALS:
-        loop.add_signal_handler(number, stop.set)
-    async with open_gateway(settings) as gateway:
-        for number in _STOP_SIGNALS:
-            loop.add_signal_handler(number, _stop, gateway, stop)
-        server = asyncio.create_task(run_server(gateway, settings, listener, stop))
+    """Serves on a socket until a signal says to stop, or until `when_ready`, if given, raises."""
+    stop = Stop()
+    stop.on_signals()
+    async with open_gateway(settings) as gateway, _metrics(settings, gateway):
+        stop.concerns(gateway)
+        server = asyncio.create_task(run_server(gateway, settings, listener, stop.asked))
         host, port = listener.getsockname()[:2]
         _log.info("serving", host=host, port=port)
         try:
             if when_ready is not None:
                 await _unless(server, when_ready())
-                stop.set()
+                stop.asked.set()
         except BaseException:
-            stop.set()
+            stop.asked.set()
             raise
         finally:
             await server
-        if gateway.broken.is_set():
-            raise GatewayBroken("The gateway had to stop; its log says which loop ended. Start it again.")
+        require_whole(gateway)
+
+
+def _metrics(settings: Settings, gateway: Gateway) -> contextlib.AbstractAsyncContextManager[None]:
+    """Where this process's metrics are fetched. One of several hands them to its parent instead, which listens."""
+    if settings.metrics_bind == OFF:
+        return contextlib.nullcontext()
+    return serve_metrics(settings.metrics_bind, gateway.render)
+
+
+def require_whole(gateway: Gateway) -> None:
+    """Raises `GatewayBroken` if the gateway stopped itself."""
+    if gateway.broken.is_set():
+        raise GatewayBroken("The gateway had to stop; its log says which loop ended. Start it again.")
 
 
 async def _first_of(*events: asyncio.Event) -> None:
@@ -105,12 +146,6 @@ async def _first_of(*events: asyncio.Event) -> None:
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()
-
-
-def _stop(gateway: Gateway, stop: asyncio.Event) -> None:
-    if stop.is_set():
-        gateway.cut_all()
-    stop.set()
 
 
 async def _unless(server: asyncio.Task[None], work: Awaitable[None]) -> None:
@@ -125,31 +160,38 @@ async def _unless(server: asyncio.Task[None], work: Awaitable[None]) -> None:
             await task
 
 
-def _config(settings: Settings, listener: socket.socket) -> Config:
+def _config(settings: Settings) -> Config:
     config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = None
-    # Running calls are ended by our own drain; Hypercorn must not cut them before that.
-    config.graceful_timeout = settings.drain_timeout_s + 10
-    config.shutdown_timeout = settings.drain_timeout_s + 10
+    # Running calls are ended by our own drain; the server must not cut them before that.
+    config.graceful_timeout = settings.drain_timeout_s + _MARGIN_S
+    config.shutdown_timeout = settings.drain_timeout_s + _MARGIN_S
     config.keep_alive_max_requests = _NEVER_RECONNECT
     config.keep_alive_timeout = 75
-    config.backlog = _BACKLOG
+    config.backlog = BACKLOG
     return config
 
 
-async def run_server(gateway: Gateway, settings: Settings, listener: socket.socket, stop: asyncio.Event) -> None:
+async def run_server(
+    gateway: Gateway,
+    settings: Settings,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    on_step: OnStep = lambda _: None,
+) -> None:
     """Serves an open gateway on a socket until the event is set, and drains it."""
-
-    async def told_to_stop() -> None:
+    app = make_app(gateway.door, _lifespan_of(gateway))
+    async with accepting(app, _config(settings), listener) as worker:
+        on_step(Step.LISTENING)
         await _first_of(stop, gateway.broken)
         _log.info("stopping", calls=len(gateway.live_calls))
+        gateway.leave()
+        worker.stop_accepting()
+        on_step(Step.LEAVING)
+        await worker.linger(LINGER_S, gateway.hurried)
         gateway.begin_to_stop()
-
-    app = make_app(gateway.door, _lifespan_of(gateway))
-    await hypercorn_serve(app, _config(settings, listener), shutdown_trigger=told_to_stop)  # type: ignore[arg-type]  # Starlette's and Hypercorn's ASGI types differ in name only
 
 
 def _lifespan_of(gateway: Gateway) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:

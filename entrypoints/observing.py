@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from entrypoints.settings import LogFormat, LogLevel
+from entrypoints.settings_words import LogFormat, LogLevel
 
 _KEY = re.compile(r"nz_[0-9A-Za-z]{20,}")
 _BLOT = "nz_***"

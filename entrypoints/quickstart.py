@@ -31,11 +31,13 @@ from domain.ports.registers import Taken
 from entrypoints.embedded.account import Account
 from entrypoints.embedded.state_dir import exclusively, open_state_dir
 from entrypoints.embedded.supervisor import EmbeddedStores, start_stores
-from entrypoints.launch import listen, serve_on
+from entrypoints.launch import serve_on
+from entrypoints.listening import listen
 from entrypoints.observing import set_up_logs
 from entrypoints.operator_tools import OperatorTools, operator_tools
 from entrypoints.quickstart_screen import Screen, show_answer, show_lines
-from entrypoints.settings import LogFormat, Settings, SettingsError
+from entrypoints.settings import Settings, SettingsError
+from entrypoints.settings_words import LogFormat
 from entrypoints.simulator.serving import start as start_simulator
 from entrypoints.simulator.world import Settings as SimulatorSettings
 from entrypoints.simulator.world import World

@@ -10,7 +10,6 @@ variable and the remedy; a value that may be secret is never repeated.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 
 import attrs
@@ -19,18 +18,20 @@ from adapters.ollama.address import BackendAddress
 from domain.keys import Secret
 from entrypoints.backend_list import BackendSettings
 from entrypoints.settings_checks import (
-    HOW_TO_MAKE_A_PEPPER,
     MOST_LEDGER_TIMEOUT_S,
     a_port,
     at_most,
     backend_url,
     begins_with,
     long_enough,
+    metrics_address,
     not_negative,
     positive,
     printable,
 )
 from entrypoints.settings_reading import NOT_REPEATED, Network, merged, read_values
+from entrypoints.settings_together import REMEDIES, contradictions
+from entrypoints.settings_words import LogFormat, LogLevel, Traces
 
 
 def means(sentence: str, *, may_be_secret: bool = False) -> Mapping[str, object]:
@@ -44,22 +45,6 @@ class SettingsError(Exception):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
-
-
-class LogLevel(StrEnum):
-    """What is logged: this and everything graver."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class LogFormat(StrEnum):
-    """How a log line is written."""
-
-    JSON = "json"
-    CONSOLE = "console"
 
 
 @attrs.frozen(kw_only=True)
@@ -85,6 +70,15 @@ class Settings:
             may_be_secret=True,
         ),
     )
+    prompt_log_key: tuple[Secret, ...] = attrs.field(
+        default=(),
+        validator=long_enough,
+        metadata=means(
+            "secret that logged prompts are encrypted with, for keys with `set-prompt-logging`; a ring like "
+            "KEY_PEPPER, a former one as long as what was logged under it",
+            may_be_secret=True,
+        ),
+    )
 
     ollama_backends: tuple[BackendSettings, ...] | None = attrs.field(
         default=None,
@@ -101,7 +95,9 @@ class Settings:
         metadata=means("how long Ollama keeps a model after a native call, as 10m or -1; empty leaves it to Ollama"),
     )
     backend_max_in_flight: int = attrs.field(
-        default=4, validator=positive, metadata=means("calls that one backend is given at once")
+        default=4,
+        validator=positive,
+        metadata=means("calls that one backend is given at once, by all gateways together"),
     )
     poll_interval_s: float = attrs.field(
         default=5.0, validator=positive, metadata=means("seconds between two looks at a backend's health and models")
@@ -110,7 +106,9 @@ class Settings:
     queue_depth: int = attrs.field(
         default=64,
         validator=not_negative,
-        metadata=means("calls that may wait in the one queue, times the number of backends; more are refused"),
+        metadata=means(
+            "calls that may wait in the one queue of all gateways, times the number of backends; more are refused"
+        ),
     )
     queue_wait_s: float = attrs.field(
         default=30.0, validator=positive, metadata=means("seconds that a call may wait for its turn at a backend")
@@ -172,6 +170,14 @@ class Settings:
 
     host: str = attrs.field(default="0.0.0.0", validator=printable, metadata=means("address to listen on"))  # noqa: S104  a gateway is there to be reached
     port: int = attrs.field(default=8080, validator=a_port, metadata=means("TCP port to listen on"))
+    processes: int = attrs.field(
+        default=1,
+        validator=positive,
+        metadata=means(
+            "gateway processes that share the port, each good for one CPU core; with more than one, SIGHUP replaces "
+            "them one by one, with settings read afresh"
+        ),
+    )
     trusted_proxies: tuple[Network, ...] = attrs.field(
         default=(),
         metadata=means(
@@ -183,6 +189,20 @@ class Settings:
     )
     log_format: LogFormat = attrs.field(
         default=LogFormat.JSON, metadata=means("how log lines are written: json for programs, console for people")
+    )
+    metrics_bind: str = attrs.field(
+        default="127.0.0.1:9464",
+        validator=metrics_address,
+        metadata=means(
+            "address and port that Prometheus' metrics are fetched from, apart from PORT, or off; whoever reaches it "
+            "may read them"
+        ),
+    )
+    traces: Traces = attrs.field(
+        default=Traces.OFF,
+        metadata=means(
+            "where a trace of each call is sent: off, or otlp, which the OTEL_EXPORTER_OTLP_* variables set up further"
+        ),
     )
 
     @classmethod
@@ -202,7 +222,7 @@ class Settings:
         """
         values, problems = read_values(cls, merged(environ, env_file, fallback_file))
         settings = cls(**values)
-        problems = [*problems, *_contradictions(settings)]
+        problems = [*problems, *contradictions(settings)]
         if problems:
             raise SettingsError(problems)
         return settings
@@ -223,14 +243,14 @@ class Settings:
         """Says nothing if these are set.
 
         Args:
-            names: of variables, among DATABASE_URL, REDIS_URL, KEY_PEPPER and OLLAMA_BACKENDS.
+            names: of variables that `REMEDIES` knows.
 
         Raises:
             SettingsError: with a sentence for each that is missing.
         """
         missing = [name for name in names if not (self.backends if name == "OLLAMA_BACKENDS" else self._given(name))]
         if missing:
-            raise SettingsError([f"{name} is not set: {_REMEDIES[name]}." for name in missing])
+            raise SettingsError([f"{name} is not set: {REMEDIES[name]}." for name in missing])
 
     def _given(self, name: str) -> object:
         return getattr(self, name.lower())
@@ -250,29 +270,7 @@ class Settings:
         self.need("KEY_PEPPER")
         return tuple(pepper.unwrap().encode() for pepper in self.key_pepper)
 
-
-_REMEDIES = {
-    "DATABASE_URL": "set it to postgresql://user:password@host:5432/name, or run `neuronetz-gateway quickstart`, "
-    "which brings its own database",
-    "REDIS_URL": "set it to redis://host:6379/0, or run `neuronetz-gateway quickstart`, which brings its own store",
-    "KEY_PEPPER": f"{HOW_TO_MAKE_A_PEPPER}, keep it as you keep passwords, and give the same to every gateway",
-    "OLLAMA_BACKENDS": "it lists no backend, so add one with `neuronetz-gateway add-backend NAME URL`",
-}
-
-
-_NEVER_ABOVE = (
-    ("default_output_tokens", "max_output_tokens"),
-    ("process_beat_s", "process_dead_after_s"),
-    ("first_byte_timeout_s", "call_timeout_s"),
-    ("idle_timeout_s", "call_timeout_s"),
-)
-
-
-def _contradictions(settings: Settings) -> Sequence[str]:
-    """What is wrong between settings that are each right."""
-    return [
-        f"{low.upper()} is {getattr(settings, low):g} and must not be above {high.upper()}, "
-        f"which is {getattr(settings, high):g}: lower the one or raise the other."
-        for low, high in _NEVER_ABOVE
-        if getattr(settings, low) > getattr(settings, high)
-    ]
+    def need_prompt_log_keys(self) -> tuple[bytes, ...]:
+        """The ring that kept prompts are encrypted with, current first; or `SettingsError`."""
+        self.need("PROMPT_LOG_KEY")
+        return tuple(secret.unwrap().encode() for secret in self.prompt_log_key)

@@ -13,6 +13,7 @@ import attrs
 
 from adapters.ollama.address import BackendAddress
 from domain.keys import Secret
+from entrypoints.observability.listener import OFF, read_bind
 
 LEAST_PEPPER_LENGTH = 32
 HOW_TO_MAKE_A_PEPPER = "make one with `openssl rand -hex 32`"
@@ -53,6 +54,12 @@ def printable(_instance: object, _attribute: attrs.Attribute[str], value: str) -
     """No control characters."""
     if not value.isprintable():
         raise ValueError("must not hold control characters")
+
+
+def metrics_address(_instance: object, _attribute: attrs.Attribute[str], value: str) -> None:
+    """Where to listen for Prometheus, or nowhere."""
+    if value != OFF:
+        read_bind(value)
 
 
 def backend_url(_instance: object, _attribute: attrs.Attribute[str], value: str) -> None:

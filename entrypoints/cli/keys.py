@@ -10,17 +10,22 @@ import rich_click as click
 from application.administer_keys import NewKey
 from domain.budgets import WindowUse
 from domain.ports.registers import ApiKey
+from entrypoints.cli.completing import complete_prefix
 from entrypoints.cli.key_tables import print_keys
 from entrypoints.cli.printing import emit_json, examples, json_option, moment, note, print_facts, say, warn
 from entrypoints.cli.session import Session
-from entrypoints.cli.shapes import key_document, policy_in_words, state_of, window_document
+from entrypoints.cli.shapes import key_document, policy_in_words, span_in_words, state_of, window_document
 from entrypoints.cli.tenants import LATE, tenant_option
 from entrypoints.cli.values import NameType, PrefixType, WhenType, expiry
 from entrypoints.cli.window_tables import print_windows
 from entrypoints.operator_tools import OperatorTools
 
 prefix_option = click.option(
-    "--prefix", type=PrefixType(), required=True, help="The key's public prefix, as nz_abc12345."
+    "--prefix",
+    type=PrefixType(),
+    required=True,
+    shell_complete=complete_prefix,
+    help="The key's public prefix, as nz_abc12345.",
 )
 
 
@@ -93,6 +98,7 @@ def show_key(session: Session, *, prefix: str, as_json: bool) -> None:
         "Expires": moment(key.expires_at, none="never"),
         "Revoked": moment(key.revoked_at, none="no"),
         "Last used": moment(key.last_used_at, none="never"),
+        "Prompts": "not logged" if key.prompt_log_ttl_s is None else f"kept for {span_in_words(key.prompt_log_ttl_s)}",
     } | policy_in_words(key.policy, whose="own ")
     print_facts("", facts)
     click.echo()

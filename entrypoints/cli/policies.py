@@ -14,6 +14,7 @@ import rich_click as click
 from application.administer_keys import key_of
 from domain.policies import Policy
 from domain.ports.registers import ApiKey, Tenant
+from entrypoints.cli.completing import complete_prefix
 from entrypoints.cli.printing import emit_json, examples, json_option, say, warn
 from entrypoints.cli.session import Session
 from entrypoints.cli.shapes import key_document, policy_in_words, tenant_document
@@ -21,7 +22,13 @@ from entrypoints.cli.tenants import LATE, tenant_option
 from entrypoints.cli.values import NO_LIMIT, Amount, AmountType, ModelType, PrefixType
 from entrypoints.operator_tools import OperatorTools
 
-key_option = click.option("--key", "prefix", type=PrefixType(), help="Set it for this key alone, by its prefix.")
+key_option = click.option(
+    "--key",
+    "prefix",
+    type=PrefixType(),
+    shell_complete=complete_prefix,
+    help="Set it for this key alone, by its prefix.",
+)
 
 
 @click.command(

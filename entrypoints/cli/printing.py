@@ -83,10 +83,10 @@ def print_table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[C
         _align(columns, rows)
         return
     console = Console(highlight=False)
-    table = _drawn(title, columns, rows)
+    table = drawn(title, columns, rows)
     if console.measure(table).maximum > console.width:
         values = [index for index, column in enumerate(columns) if not column.picture]
-        table = _drawn(title, [columns[index] for index in values], [[row[index] for index in values] for row in rows])
+        table = drawn(title, [columns[index] for index in values], [[row[index] for index in values] for row in rows])
     console.print(table)
 
 
@@ -99,7 +99,8 @@ def print_facts(title: str, facts: Mapping[str, str]) -> None:
         click.echo(f"{name:<{width}}{_GAP}{visible(value)}")
 
 
-def _drawn(title: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Table:
+def drawn(title: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Table:
+    """A table as terminals show it."""
     table = Table(
         title=Text(visible(title)),
         title_justify="left",

@@ -16,10 +16,19 @@ from domain.refusals import Refusal
 from entrypoints.cli.session import Session, UnknownTenant
 from entrypoints.embedded.errors import EmbeddedError
 from entrypoints.env_file import EnvFileError
+from entrypoints.observability.listener import MetricsPortTaken
 from entrypoints.settings import SettingsError
 
 STATUS_FAILED = 1
 STATUS_INTERRUPTED = 130
+STATUSES = {
+    0: "it worked",
+    STATUS_FAILED: "it did not work, and stderr says what to do; or `doctor` found a problem",
+    2: "the command line is wrong; nothing was done",
+    STATUS_INTERRUPTED: "ended by Ctrl-C",
+}
+"""The exit statuses of every command."""
+EXIT_STATUSES = "\n\nExit statuses: " + "; ".join(f"{status} {words}" for status, words in STATUSES.items()) + "."
 
 
 class Failure(Exception):
@@ -40,7 +49,7 @@ def sentences(error: Exception, session: Session) -> Sequence[str] | None:
     return None if remedy is None else [f"{_as_sentence(str(error))} {remedy}"]
 
 
-_SENTENCES = (Refusal, Fault, Failure, EnvFileError, EmbeddedError)
+_SENTENCES = (Refusal, Fault, Failure, EnvFileError, EmbeddedError, MetricsPortTaken)
 """Errors whose text says what to do already."""
 
 _REMEDIES: Sequence[tuple[type[Exception], str]] = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,24 @@ import rich_click as click
 import structlog
 from click.exceptions import Exit
 
-from entrypoints.cli import backends, keys, policies, running, tenants, usage
+from entrypoints.cli import (
+    audit,
+    backends,
+    children,
+    completion,
+    doctor,
+    keys,
+    policies,
+    prompts,
+    running,
+    tenants,
+    top,
+    usage,
+)
 from entrypoints.cli.printing import complain, examples
-from entrypoints.cli.problems import STATUS_FAILED, STATUS_INTERRUPTED, sentences
+from entrypoints.cli.problems import EXIT_STATUSES, STATUS_FAILED, STATUS_INTERRUPTED, sentences
 from entrypoints.cli.session import Session
+from entrypoints.version import own_version
 
 _PANELS: dict[str, list[click.Command]] = {
     "Run": [running.quickstart, running.serve, running.migrate, running.simulate],
@@ -29,7 +42,9 @@ _PANELS: dict[str, list[click.Command]] = {
     ],
     "Keys": [keys.create_key, keys.list_keys, keys.show_key, keys.rotate_key, keys.revoke_key],
     "What may be used": [policies.set_limits, policies.set_budgets, policies.set_models, usage.usage],
+    "Prompt log": [prompts.set_prompt_logging, prompts.prompts],
     "Backends": [backends.add_backend, backends.remove_backend, backends.list_backends],
+    "Operation": [doctor.doctor, top.top, audit.audit, completion.completion],
 }
 
 
@@ -59,13 +74,6 @@ def _unexpected(error: Exception) -> str:
     return f"Something unexpected failed ({type(error).__name__}); set LOG_LEVEL=debug to see where."
 
 
-def _version() -> str:
-    try:
-        return version("neuronetz-gateway")
-    except PackageNotFoundError:
-        return "(a working copy)"
-
-
 @click.group(
     cls=_Root,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -73,7 +81,8 @@ def _version() -> str:
         "neuronetz-gateway quickstart",
         "neuronetz-gateway create-tenant --name acme",
         "neuronetz-gateway create-key --tenant acme --name first",
-    ),
+    )
+    + EXIT_STATUSES,
 )
 @click.option(
     "--env-file",
@@ -81,7 +90,7 @@ def _version() -> str:
     metavar="FILE",
     help="Read settings from this file; the environment wins over it.  [default: .env here, if there is one]",
 )
-@click.version_option(_version())
+@click.version_option(own_version())
 @click.pass_obj
 def cli(session: Session, *, env_file: Path | None) -> None:
     """A secure, multi-tenant gateway in front of self-hosted Ollama."""
@@ -93,6 +102,8 @@ for _title, _commands in _PANELS.items():
     cli.add_panel(click.RichCommandPanel(_title, commands=[str(command.name) for command in _commands]))
     for _command in _commands:
         cli.add_command(_command)
+for _command in (children.serve_child, children.serve_prepare):
+    cli.add_command(_command)
 
 
 def _quiet_logs() -> None:

@@ -2,41 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import attrs
 import rich_click as click
 
 from entrypoints.cli.printing import examples, note, say
 from entrypoints.cli.problems import Failure
 from entrypoints.cli.session import Session
+from entrypoints.listening import PortTaken
+from entrypoints.observability.listener import MetricsPortTaken
+from entrypoints.observing import set_up_logs
+from entrypoints.settings import Settings, SettingsError
 
 _PORT = click.IntRange(1, 65535)
 _SIMULATED_PORT = 11435
 """Beside Ollama's own, so that both can run, and always the same, so that it can be written down."""
 
 
-@click.command("serve", epilog=examples("neuronetz-gateway serve --host 127.0.0.1 --port 8080"))
+@click.command(
+    "serve",
+    epilog=examples(
+        "neuronetz-gateway serve --host 127.0.0.1 --port 8080",
+        "neuronetz-gateway --env-file /etc/neuronetz-gateway/gateway.env serve --processes 4",
+    ),
+)
 @click.option("--host", metavar="H", help="Address to listen on.  [default: HOST]")
 @click.option("--port", type=_PORT, help="TCP port to listen on.  [default: PORT]")
 @click.option(
-    "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Gateway processes; one, for now."
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Gateway processes that share the port; each can fill one CPU core.  [default: PROCESSES]",
 )
 @click.pass_obj
-def serve(session: Session, *, host: str | None, port: int | None, processes: int) -> None:
-    """Migrate the database and serve."""
-    if processes > 1:
-        raise click.UsageError(
-            "This version serves with one process: leave --processes out, and start one gateway per machine or port. "
-            "They share their limits and budgets through Redis and PostgreSQL."
+def serve(session: Session, *, host: str | None, port: int | None, processes: int | None) -> None:
+    """Migrate the database and serve.
+
+    SIGTERM or Ctrl-C stops: running calls are given DRAIN_TIMEOUT_S to end. A second one cuts them at once.
+
+    With several processes SIGHUP replaces them one by one, each with settings read afresh, and loses no call; one that
+    dies is started again. With one process, and when its terminal is closed, SIGHUP stops like SIGTERM.
+    """
+
+    def given(settings: Settings) -> Settings:
+        return attrs.evolve(
+            settings,
+            host=host or settings.host,
+            port=port or settings.port,
+            processes=processes or settings.processes,
         )
-    settings = session.settings
+
+    settings = given(session.settings)
     settings.need("DATABASE_URL", "REDIS_URL", "KEY_PEPPER", "OLLAMA_BACKENDS")
+    if settings.processes > 1:
+        _serve_with_several(settings, lambda: given(session.read_again()), session.program)
+    else:
+        _serve_alone(settings)
+
+
+def _serve_alone(settings: Settings) -> None:
     from adapters.postgres.migrating import CannotMigrate  # noqa: PLC0415  as below
     from entrypoints import launch  # noqa: PLC0415  the server is not loaded for the sake of other commands
 
     try:
-        launch.serve(settings, host or settings.host, port or settings.port)
-    except (launch.PortTaken, launch.GatewayBroken, CannotMigrate) as error:
+        launch.serve(settings, settings.host, settings.port)
+    except (PortTaken, MetricsPortTaken, launch.GatewayBroken, CannotMigrate) as error:
+        raise Failure(str(error)) from error
+
+
+def _serve_with_several(settings: Settings, reread: Callable[[], Settings], program: Sequence[str]) -> None:
+    from entrypoints.parent import keeping  # noqa: PLC0415  as above
+
+    set_up_logs(settings.log_level, settings.log_format)
+    try:
+        keeping.keep(keeping.Orders(settings=settings, reread=reread, program=program))
+    except keeping.NotPrepared as error:
+        raise SettingsError(error.problems) from error
+    except (PortTaken, MetricsPortTaken, keeping.NoneListens, keeping.SomeKilled) as error:
         raise Failure(str(error)) from error
 
 
@@ -78,7 +122,7 @@ def quickstart(
     wishes = whole.Wishes(once=once, state_dir=state, run_as=run_as, host=host, port=port)
     try:
         whole.quickstart(session.settings_of_quickstart(state), wishes)
-    except (launch.PortTaken, launch.GatewayBroken, CannotMigrate, NoAnswer) as error:
+    except (PortTaken, launch.GatewayBroken, CannotMigrate, NoAnswer) as error:
         raise Failure(str(error)) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
@@ -22,6 +23,7 @@ from entrypoints.cli import wiring
 from entrypoints.cli.printing import note
 from entrypoints.embedded.errors import EmbeddedError
 from entrypoints.embedded.state_dir import default_state_dir
+from entrypoints.observability.listener import OFF
 from entrypoints.operator_tools import OperatorTools, operator_tools
 from entrypoints.settings import Settings
 from entrypoints.settings_reading import merged
@@ -47,18 +49,37 @@ class Session:
     open_tools: Callable[[Settings], AbstractAsyncContextManager[OperatorTools]] = operator_tools
     probe: Callable[[BackendAddress], Awaitable[Survey]] = wiring.probe
     database_trouble: Callable[[Settings], str | None] = wiring.database_trouble
+    inspections: wiring.Inspections = attrs.field(factory=wiring.Inspections)
     env_file: Path | None = None
 
     @cached_property
     def settings(self) -> Settings:
         """Environment, `.env` file, and where neither names a database, what a quickstart left."""
+        return self.read_again()
+
+    def read_again(self) -> Settings:
+        """The settings as the environment and the file have them now."""
         return Settings.from_environment(self.environ, self.env_file_in_use, self.quickstart_file)
 
+    @property
+    def program(self) -> Sequence[str]:
+        """The command line that starts another of ourselves with the same settings; a command is put after it.
+
+        With -P, because a folder that happens to be the current one is no place to import from.
+        """
+        given = [] if self.env_file is None else ["--env-file", str(self.env_file.resolve())]
+        return [sys.executable, "-P", "-m", "neuronetz_gateway", *given]
+
     def settings_of_quickstart(self, state_dir: Path) -> Settings:
-        """For a quickstart itself: what is given explicitly. What it left in its own file does not count as that."""
+        """For a quickstart itself: what is given explicitly. What it left in its own file does not count as that.
+
+        Metrics have a listener only when they are asked for: who tries this out should not meet a port that is taken.
+        """
         file = self.env_file_in_use
         own = file is not None and file.resolve() == state_file(state_dir).resolve()
-        return Settings.from_environment(self.environ, None if own else file)
+        given = None if own else file
+        settings = Settings.from_environment(self.environ, given)
+        return settings if "METRICS_BIND" in merged(self.environ, given) else attrs.evolve(settings, metrics_bind=OFF)
 
     @property
     def env_file_in_use(self) -> Path | None:

@@ -52,6 +52,7 @@ def key_document(key: ApiKey, now: datetime) -> Document:
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
         "last_used_at": key.last_used_at,
+        "prompt_log_ttl_s": key.prompt_log_ttl_s,
         **policy_document(key.policy),
     }
 
@@ -78,6 +79,14 @@ def state_of(key: ApiKey, now: datetime) -> KeyState:
 def models_in_short(models: frozenset[str]) -> Sequence[str]:
     """Names as people write them, in order."""
     return sorted(shortest(name) for name in models)
+
+
+def span_in_words(seconds: int) -> str:
+    """As it would be written in an option: `7d`, `36h`, `90m`."""
+    for unit, letter in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds % unit == 0:
+            return f"{seconds // unit}{letter}"
+    return f"{seconds}s"
 
 
 def limits_in_words(limits: Limits) -> Sequence[str]:

@@ -13,6 +13,7 @@ from application.administer_tenants import Changed
 from domain.budgets import WindowUse
 from domain.policies import TenantState
 from domain.ports.registers import ApiKey, Tenant
+from entrypoints.cli.completing import complete_tenant
 from entrypoints.cli.key_tables import print_keys
 from entrypoints.cli.printing import (
     Cell,
@@ -43,7 +44,9 @@ LATE = (
     "Redis could not be told, so running gateways learn of this change at each caller's next hold, or within seconds."
 )
 
-tenant_option = click.option("--tenant", metavar="NAME", required=True, help="The tenant's name.")
+tenant_option = click.option(
+    "--tenant", metavar="NAME", required=True, shell_complete=complete_tenant, help="The tenant's name."
+)
 
 
 @click.command("create-tenant", epilog=examples("neuronetz-gateway create-tenant --name acme"))

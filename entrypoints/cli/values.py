@@ -18,6 +18,7 @@ _LONGEST_NAME = 100
 _PREFIX = re.compile(r"nz_[0-9A-Za-z]{8}", re.ASCII)
 _PREFIX_LENGTH = 11
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhdw])", re.ASCII)
+_REQUEST_ID = re.compile(r"(?:[a-z]+[_-])?([0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12})", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -112,6 +113,53 @@ class WhenType(click.ParamType["datetime | timedelta"]):
         return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
+class SpanType(click.ParamType[timedelta]):
+    """A span of time within bounds."""
+
+    name = "SPAN"
+
+    def __init__(self, shortest: timedelta, longest: timedelta) -> None:
+        self._shortest = shortest
+        self._longest = longest
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """The span."""
+        if isinstance(value, timedelta):
+            return value
+        text = str(value).strip()
+        span = _SPAN.fullmatch(text)
+        if span is None:
+            self.fail(f"{text!r} is not a span of time; write 12h, 30d or 4w", param, ctx)
+        found = timedelta(**{_UNITS[span[2]]: int(span[1])})
+        if not self._shortest <= found <= self._longest:
+            bounds = f"{self._shortest // timedelta(hours=1)}h to {self._longest // timedelta(days=1)}d"
+            self.fail(f"{text!r} is not within {bounds}", param, ctx)
+        return found
+
+
+def since(when: datetime | timedelta | None, now: datetime) -> datetime | None:
+    """The instant that WHEN names, looking back from now."""
+    return now - when if isinstance(when, timedelta) else when
+
+
 def expiry(when: datetime | timedelta | None, now: datetime) -> datetime | None:
     """The instant that WHEN names, as seen from now."""
     return now + when if isinstance(when, timedelta) else when
+
+
+def as_of(when: datetime | timedelta | None, now: datetime) -> datetime | None:
+    """The instant that WHEN names, where a span is one that has passed."""
+    return now - when if isinstance(when, timedelta) else when
+
+
+class RequestIdType(click.ParamType[str]):
+    """The id of a request, as the header x-request-id has it, or as it stands in an answer or in the audit."""
+
+    name = "ID"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """32 lower-case hex digits."""
+        found = _REQUEST_ID.fullmatch(str(value).strip().lower())
+        if found is None:
+            self.fail("a request's id is 32 hex digits, as the answer's header x-request-id has it", param, ctx)
+        return found[1].replace("-", "")

@@ -25,6 +25,7 @@ from application.readiness import Readiness
 from domain.calls import Call
 from domain.faults import Fault, FaultCode
 from domain.policies import Caller
+from domain.ports.call_observer import CallObserver, TurnedAway
 from domain.ports.surroundings import Entropy
 from domain.ports.usage_journal import UsageJournal
 from domain.refusals import Code, Refusal
@@ -67,6 +68,7 @@ class Door:
     look_up: LookUp
     readiness: Readiness
     journal: UsageJournal
+    observer: CallObserver
     entropy: Entropy
     intake: Intake
 
@@ -78,7 +80,7 @@ class Door:
             return
         request_id = self.entropy.request_id()
         raw_path: bytes = scope["raw_path"]
-        reply = HttpReply(send, dialect_of(raw_path), request_id)
+        reply = HttpReply(send, dialect_of(raw_path), request_id, is_last=lambda: self.readiness.stopping)
         presented = Presented(request_id=request_id, route="-", address=address_of(scope, self.intake), credential=None)
         try:
             require_plain_framing(scope)
@@ -92,7 +94,9 @@ class Door:
         except Exception:  # noqa: BLE001  the last net: a bug is logged and answered, not told to the server
             _log.exception("request_failed", request_id=request_id)
             if not reply.begun:
-                await reply.refuse(Fault(FaultCode.INTERNAL, "The gateway failed to serve this request."))
+                fault = Fault(FaultCode.INTERNAL, "The gateway failed to serve this request.")
+                await reply.refuse(fault)
+                self._count(presented, reply, fault)
 
     async def _let_in(
         self, route: Route, presented: Presented, reply: HttpReply, scope: Scope, receive: Receive
@@ -114,14 +118,14 @@ class Door:
             Refusal: no key of ours, or the body is too large or too slow.
             Fault: the gateway is stopping.
         """
-        self._require_open()
+        self._require(not self.readiness.refusing)
         self.look_up.require_key(presented)
         body = await read_body(scope, receive, self.intake)
-        self._require_open()
+        self._require(not self.readiness.over)
         return body
 
-    def _require_open(self) -> None:
-        if self.readiness.stopping:
+    def _require(self, still_open: bool) -> None:  # noqa: FBT001  one thing, said at two moments
+        if not still_open:
             raise Fault(FaultCode.SHUTTING_DOWN, SHUT_DOWN.fault.sentence, retry_after_s=1)
 
     async def _infer(
@@ -148,6 +152,7 @@ class Door:
                 route=presented.route,
                 address=presented.address,
                 credential=presented.credential,
+                endpoint=route.endpoint,
                 read=read,
             ),
             reply,
@@ -164,6 +169,7 @@ class Door:
         except (Refusal, Fault) as met:
             reason = met
             await reply.refuse(met, extra=_extra(met))
+            self._count(presented, reply, met)
         except ClientGone:
             return
         else:
@@ -188,6 +194,11 @@ class Door:
         """Refuses before anything of the body is believed."""
         await reply.refuse(reason, extra=extra or _extra(reason))
         self.journal.note(note_of(presented, reply, reason))
+        self._count(presented, reply, reason)
+
+    def _count(self, presented: Presented, reply: HttpReply, reason: Refusal | Fault) -> None:
+        """What was told a code here is no call, so no record of a call will tell of it."""
+        self.observer.turned_away(TurnedAway(route=presented.route, code=reason.code.value, status=reply.status))
 
 
 def _extra(reason: Refusal | Fault) -> Headers:

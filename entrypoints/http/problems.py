@@ -84,6 +84,7 @@ FAULTS: Mapping[FaultCode, Shape] = {
     FaultCode.READER_TOO_SLOW: Shape(408, _OURS),
     FaultCode.CLIENT_HUNG_UP: Shape(499, _OURS),
     FaultCode.KEY_CUT: Shape(401, _BAD),
+    FaultCode.PROMPT_LOG_UNAVAILABLE: Shape(503, _OURS),
     FaultCode.SHUTTING_DOWN: Shape(503, _OURS),
     FaultCode.INTERNAL: Shape(500, _OURS),
 }

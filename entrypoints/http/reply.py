@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.types import Send
 
 from application.presented import NO_RATES, Rates, Reply
@@ -16,13 +18,15 @@ _STREAM_TYPE = {
     Dialect.OPENAI: (b"content-type", b"text/event-stream"),
 }
 _UNBUFFERED: Headers = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+_CLOSE = (b"connection", b"close")
 
 
 class HttpReply(Reply):
     """One answer over ASGI."""
 
-    def __init__(self, send: Send, dialect: Dialect, request_id: str) -> None:
+    def __init__(self, send: Send, dialect: Dialect, request_id: str, *, is_last: Callable[[], bool]) -> None:
         self._send = send
+        self._is_last = is_last
         self._dialect = dialect
         self._request_id = (b"x-request-id", b"req_" + request_id.encode())
         self.streamed = False
@@ -78,4 +82,6 @@ class HttpReply(Reply):
     async def _start(self, status: int, headers: Headers) -> None:
         self.begun = True
         self.status = status
+        if self._is_last() and _CLOSE not in headers:
+            headers = [*headers, _CLOSE]  # a stopping process serves nothing more on this connection
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

@@ -160,8 +160,9 @@ def test_nothing_is_opened_when_a_domain_module_is_imported() -> None:
 
 def test_the_ports_are_these() -> None:
     assert PORTS == [
-        "budget_ledger.py", "key_cache.py", "limit_store.py", "model_backend.py", "registers.py", "surroundings.py",
-        "usage_journal.py",
+        "audit_reader.py", "budget_ledger.py", "call_observer.py", "encryption.py", "hour_keys.py",
+        "inspection.py", "key_cache.py", "limit_store.py", "model_backend.py", "prompt_journal.py",
+        "registers.py", "surroundings.py", "turns.py", "usage_journal.py", "usage_reader.py",
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Documents made from the code: the settings in the README, and the table of errors."""
+"""Documents made from the code: the settings in the README, the table of errors, the list of commands."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from domain.faults import FaultCode
 from domain.refusals import Code
 from entrypoints.http.problems import FAULTS, REFUSALS
 from entrypoints.settings_table import SettingRow, quickstart_table, settings_table
+from tests.docs.commands import COMMANDS, commands
+from tests.docs.metrics import METRICS, metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -55,6 +57,7 @@ _WHAT_TO_DO = {
     FaultCode.READER_TOO_SLOW: "read faster",
     FaultCode.CLIENT_HUNG_UP: "only in the audit: nobody was there to be told",
     FaultCode.KEY_CUT: "the key was revoked, or its tenant suspended, while the answer ran",
+    FaultCode.PROMPT_LOG_UNAVAILABLE: "tell the operator: this gateway needs PROMPT_LOG_KEY",
     FaultCode.SHUTTING_DOWN: "try again",
     FaultCode.INTERNAL: "tell the operator the `x-request-id`",
 }
@@ -95,6 +98,8 @@ def errors() -> str:
 
 
 def write_all() -> None:
-    """Writes both."""
+    """Writes them all."""
     README.write_text(readme())
     ERRORS.write_text(errors())
+    COMMANDS.write_text(commands())
+    METRICS.write_text(metrics())

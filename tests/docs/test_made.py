@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import re
 
+from tests.docs.commands import COMMANDS, commands
 from tests.docs.made import ERRORS, README, ROOT, errors, readme
+from tests.docs.metrics import METRICS, metrics
 
 
 def test_the_settings_in_the_readme_are_those_of_the_code() -> None:
@@ -11,6 +13,14 @@ def test_the_settings_in_the_readme_are_those_of_the_code() -> None:
 
 def test_the_table_of_errors_is_that_of_the_code() -> None:
     assert ERRORS.read_text() == errors(), "run `python -m tests.docs`"
+
+
+def test_the_table_of_metrics_is_that_of_the_code() -> None:
+    assert METRICS.read_text() == metrics(), "run `python -m tests.docs`"
+
+
+def test_the_list_of_commands_is_that_of_the_code() -> None:
+    assert COMMANDS.read_text() == commands(), "run `python -m tests.docs`"
 
 
 def test_every_link_of_the_documents_leads_somewhere() -> None:

@@ -1,4 +1,4 @@
-"""The lines that the README offers for copying do what it says."""
+"""The lines that README.md offers for copying do what it says."""
 
 from __future__ import annotations
 

@@ -4,10 +4,12 @@ import pytest
 from dependency_injector import providers
 
 from domain.ports.budget_ledger import BudgetLedger
+from domain.ports.call_observer import CallObserver
 from domain.ports.key_cache import KeyCache
 from domain.ports.limit_store import LimitStore
 from domain.ports.registers import KeyRegister
 from domain.ports.surroundings import Clock, Entropy, PasswordHash
+from domain.ports.turns import Turns
 from domain.ports.usage_journal import UsageJournal
 from entrypoints.container import Parts
 from entrypoints.settings import Settings
@@ -23,7 +25,9 @@ PORTS = {
     "entropy": Entropy,
     "passwords": PasswordHash,
     "ledger": BudgetLedger,
+    "observer": CallObserver,
     "limits": LimitStore,
+    "turns": Turns,
     "key_cache": KeyCache,
     "register": KeyRegister,
     "journal": UsageJournal,

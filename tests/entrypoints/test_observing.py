@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from entrypoints.observing import set_up_logs
-from entrypoints.settings import LogFormat, LogLevel
+from entrypoints.settings_words import LogFormat, LogLevel
 
 KEY = "nz_" + "a1B2" * 12
 

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.keys import Secret
-from entrypoints.settings import LogFormat, LogLevel, Settings, SettingsError
+from entrypoints.settings import Settings, SettingsError
 from entrypoints.settings_table import quickstart_table, settings_table
+from entrypoints.settings_words import LogFormat, LogLevel
 
 ROOT = Path(__file__).parents[2]
 PEPPER = "p" * 32
@@ -198,4 +199,4 @@ def test_every_number_of_time_or_size_has_its_unit_in_its_name() -> None:
     units = ("_s", "_ms", "_bytes", "_tokens", "_in_flight", "_depth")
     numbers = [field.name for field in attrs.fields(Settings) if isinstance(field.default, int | float)]
 
-    assert [name for name in numbers if not name.endswith(units)] == ["port"]
+    assert [name for name in numbers if not name.endswith(units)] == ["port", "processes"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,16 +12,25 @@ import pytest
 from click.testing import CliRunner, Result
 
 from adapters.ollama.address import BackendAddress
+from application.read_prompts import ReadPrompts
 from domain.faults import BackendUnreachable, FaultCode, StoreUnavailable
 from domain.models import Model, canonical
 from domain.ports.model_backend import Survey
+from domain.ports.turns import Turns
 from entrypoints.cli.root import cli
 from entrypoints.cli.session import Session
+from entrypoints.cli.wiring import Inspections
 from entrypoints.operator_tools import OperatorTools
 from entrypoints.settings import Settings
 from tests.entrypoints.cli.open_register import Announcement, OpenRegister
+from tests.fakes.audit_reader import MemoryAuditReader
+from tests.fakes.encryption import FakeEncryption
+from tests.fakes.hour_keys import MemoryHourKeys
+from tests.fakes.inspection import FakeDatabaseInspection, FakeLimiterInspection
 from tests.fakes.surroundings import FakeClock, FakeEntropy, FakePasswords
+from tests.fakes.usage_reader import MemoryUsageReader
 
+_SURVEY = Survey(version="0.33.1", models=[Model(name="Llama3.2", canonical=canonical("llama3.2"))])
 PEPPER = "pepper-of-the-tests-0123456789abcdef"
 
 
@@ -37,20 +47,32 @@ class Announcements:
         self.made.append((tenant_id, tuple(generations)))
 
 
-@attrs.define
+@attrs.define(slots=False)
 class Desk:
     """A terminal with everything around it in memory."""
 
     register: OpenRegister = attrs.field(factory=OpenRegister)
     announcements: Announcements = attrs.field(factory=Announcements)
     clock: FakeClock = attrs.field(factory=FakeClock)
+    turns: Turns | None = None
+    hour_keys: MemoryHourKeys = attrs.field(factory=lambda: MemoryHourKeys(FakeClock().now))
+    encryption: FakeEncryption = attrs.field(factory=FakeEncryption)
+    databases: FakeDatabaseInspection = attrs.field(factory=FakeDatabaseInspection)
+    limiters: FakeLimiterInspection = attrs.field(factory=FakeLimiterInspection)
     environ: dict[str, str] = attrs.field(
         factory=lambda: {"DATABASE_URL": "postgresql://u:dbpassword@db/x", "KEY_PEPPER": PEPPER}
     )
     probed: list[BackendAddress] = attrs.field(factory=list)
     down: bool = False
     store_fault: StoreUnavailable | None = None
+    slow_s: float = 0.0
     trouble: str | None = None
+    survey: Survey = _SURVEY
+    probing: Callable[[BackendAddress], Awaitable[Survey]] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.audit = MemoryAuditReader(self.register.books)
+        self.usage = MemoryUsageReader(self.register.books)
 
     @property
     def told(self) -> Sequence[Announcement]:
@@ -58,29 +80,46 @@ class Desk:
         return self.register.in_short(self.announcements.made)
 
     def __call__(self, *arguments: str, typed: str | None = None) -> Result:
-        session = Session(
-            environ=self.environ, open_tools=self._tools, probe=self._probe, database_trouble=lambda _: self.trouble
+        return CliRunner().invoke(cli, arguments, obj=self.session, input=typed)
+
+    @property
+    def session(self) -> Session:
+        return Session(
+            environ=self.environ,
+            open_tools=self._tools,
+            probe=self.probing or self._probe,
+            database_trouble=lambda _: self.trouble,
+            inspections=Inspections(database=lambda _: self.databases, limiter=lambda _: self.limiters),
         )
-        return CliRunner().invoke(cli, arguments, obj=session, input=typed)
 
     @asynccontextmanager
     async def _tools(self, settings: Settings) -> AsyncIterator[OperatorTools]:
         settings.need_database_url()
         if self.store_fault is not None:
             raise self.store_fault
+        await asyncio.sleep(self.slow_s)
         yield OperatorTools(
             tenants=self.register,
             announcer=self.announcements,
             passwords=FakePasswords(),
             entropy=FakeEntropy(str(len(self.register.by_prefix))),
             clock=self.clock,
+            audit=self.audit,
+            usage=self.usage,
+            kept_prompts=self.register.kept,
+            read_prompts=self._read_prompts,
+            turns=self.turns,
         )
+
+    @asynccontextmanager
+    async def _read_prompts(self, actor: str) -> AsyncIterator[ReadPrompts]:
+        yield ReadPrompts(kept=self.register.kept, hour_keys=self.hour_keys, encryption=self.encryption, actor=actor)
 
     async def _probe(self, address: BackendAddress) -> Survey:
         self.probed.append(address)
         if self.down:
             raise BackendUnreachable
-        return Survey(version="0.33.1", models=[Model(name="Llama3.2", canonical=canonical("llama3.2"))])
+        return self.survey
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from domain.budgets import Window
 from domain.ports.registers import ApiKey, Tenant
+from tests.fakes.prompt_journal import MemoryPromptJournal
 from tests.fakes.registers import AuditRow, Books, MemoryTenantRegister
 from tests.fakes.surroundings import FakeClock
 
@@ -17,6 +18,7 @@ class OpenRegister(MemoryTenantRegister):
     def __init__(self) -> None:
         self.books = Books(now=FakeClock().now)
         super().__init__(self.books)
+        self.kept = MemoryPromptJournal(self.books)
 
     @property
     def by_name(self) -> Mapping[str, Tenant]:

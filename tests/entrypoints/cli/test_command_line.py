@@ -87,11 +87,18 @@ def test_serve_tells_all_that_is_missing(tmp_path: Path) -> None:
     assert missing == ["DATABASE_URL", "REDIS_URL", "KEY_PEPPER"]
 
 
-def test_serve_takes_one_process(desk: Desk) -> None:
-    refused = desk("serve", "--processes", "2")
+def test_serve_takes_one_process_or_more(desk: Desk) -> None:
+    refused = desk("serve", "--processes", "0")
 
     assert refused.exit_code == 2
-    assert "one process" in refused.stderr
+    assert "x>=1" in refused.stderr
+
+
+def test_commands_that_serve_starts_by_itself_are_not_offered(tmp_path: Path) -> None:
+    shown = run("--help", at=tmp_path)
+
+    assert "serve-child" not in shown.stdout
+    assert "serve-prepare" not in shown.stdout
 
 
 def test_the_dotenv_file_here_is_read_and_the_environment_wins(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What the operator sees of a running gateway: metrics, and the address they are fetched from."""
