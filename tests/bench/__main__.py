@@ -1,122 +1,93 @@
-"""`python -m tests.bench`: what the gateway costs, printed as a table. Nothing is asserted: machines differ and drift.
+"""`python -m tests.bench`: what the gateway costs, printed as tables. Nothing is asserted: machines differ and drift.
 
-Load: so many connections, each sending its next request when the last one has ended, spread over 100 tenants. The same
-requests go first directly to the simulated backend, then through one gateway process with everything on: keys, limits,
-budgets, audit. The blocks alternate, so that drift of the machine falls on both. CPU is the operating system's own
-account (user + system) of each process; time to first byte is the client's. Compare rows of one run only.
+Each section sends the same requests to several programs in alternating blocks: the simulated backend alone, the bare
+server stack, the stack with a bare relay, and one gateway with everything on (keys, limits, budgets, audit). CPU is the
+operating system's own account of each program; times are the client's. Compare rows of one run only.
+
+    hot         a request and a chunk at saturation, by dialect, whole and streamed; the stores; time by room
+    steady      a constant 100 requests a second
+    slow        50 streams at a model's pace: what is added to the first byte
+    held        500 such streams held at once: memory each, and their pace
+    processes   one process against two
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import statistics
 import sys
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
-import uvloop
 from rich.console import Console
-from rich.table import Table
 
-from domain.limits import Limits
-from domain.policies import Policy
-from entrypoints.embedded import start_stores
-from tests.bench.load import Block, Target, run_block
-from tests.e2e.house import House, Key
+from tests.bench import hot, profiling, several, slow, steady
+from tests.bench.stage import Stage, make_keys, open_stage, tenants
+from tests.bench.tables import Section
+from tests.e2e.house import Key
 
-_TENANTS = 100
+_SECTIONS = ("hot", "steady", "slow", "held", "processes")
+_ROWS = [hot.row_name(kind, streamed=streamed).replace(" ", "-") for kind in hot.KINDS for streamed in (False, True)]
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default=",".join(_SECTIONS), help="sections, comma separated")
+    parser.add_argument(
+        "--profile", choices=_ROWS, help="instead: where the gateway's CPU goes (needs py-spy and root)"
+    )
+    parser.add_argument("--tenants", type=int, default=100)
     parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--requests", type=int, default=3000, help="per block")
+    parser.add_argument("--requests", type=int, default=2000, help="per block at saturation")
     parser.add_argument("--rounds", type=int, default=3, help="blocks of each kind, alternating")
-    parser.add_argument("--tokens", type=int, default=24, help="chunks of a streamed answer")
-    return parser.parse_args()
+    parser.add_argument("--tokens", type=int, default=24, help="chunks of a streamed answer at saturation")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of a block at a constant rate, and of a profile")
+    parser.add_argument("--held", type=int, default=500, help="streams held at once")
+    options = parser.parse_args(argv)
+    unknown = set(options.only.split(",")) - set(_SECTIONS)
+    if unknown:
+        parser.error(f"unknown sections: {', '.join(sorted(unknown))}; there are {', '.join(_SECTIONS)}")
+    return options
 
 
-def _keys(house: House) -> Sequence[Key]:
-    # Limits and budgets are set, high enough never to bind: their work is done for every call.
-    policy = Policy(limits=Limits(rpm=10**6, tpm=10**9, concurrency=10**4))
-    return [house.new_key(f"bench-{number}", tenant_policy=policy) for number in range(_TENANTS)]
+def _size(options: argparse.Namespace) -> hot.Size:
+    return hot.Size(
+        connections=options.connections, requests=options.requests, rounds=options.rounds, tokens=options.tokens
+    )
 
 
-def _measure(house: House, keys: Sequence[Key], options: argparse.Namespace) -> dict[tuple[str, str], list[Block]]:
-    targets = {
-        "direct": Target(house.simulator.url, [""], house.simulator.pid),
-        "gateway": Target(house.url, [key.text for key in keys], house.gateways[0].pid),
+def sections(stage: Stage, keys: Sequence[Key], options: argparse.Namespace) -> Iterator[Section]:
+    """The tables that were asked for, each as soon as it is measured."""
+    size, rounds = _size(options), options.rounds
+    if options.profile:
+        yield from profiling.measure(stage, keys, options.profile, size, for_s=options.seconds)
+        return
+    fifty = slow.Pace(streams=50, chunks=40, rounds=max(1, rounds - 1))
+    many = slow.Pace(streams=options.held, chunks=240)
+    made: Mapping[str, Iterator[Section]] = {
+        "hot": hot.measure(stage, keys, size),
+        "steady": steady.measure(stage, keys, rounds=max(1, rounds - 1), for_s=options.seconds),
+        "slow": slow.measure_slow(stage, keys, fifty),
+        "held": slow.measure_held(stage, keys, many),
+        "processes": several.measure(stage, keys, size),
     }
-    found: dict[tuple[str, str], list[Block]] = {}
-    for kind in ("native", "openai"):
-        for streamed in (False, True):
-            for _ in range(options.rounds):
-                for name, target in targets.items():
-                    row = f"{kind} {'streamed' if streamed else 'whole'}"
-                    requests = options.requests // (4 if streamed else 1)
-                    block = run_block(
-                        target, kind=kind, streamed=streamed, connections=options.connections, requests=requests
-                    )
-                    found.setdefault((row, name), []).append(uvloop.run(block))
-    return found
+    for name in options.only.split(","):
+        yield from made[name]
 
 
-def _median(blocks: Sequence[Block], name: str) -> float:
-    return float(statistics.median(getattr(block, name) for block in blocks))
-
-
-def _show(found: dict[tuple[str, str], list[Block]], options: argparse.Namespace) -> None:
-    table = Table(title=f"{options.connections} connections, {_TENANTS} tenants, medians of {options.rounds} blocks")
-    for heading in ("", "requests/s", "gateway CPU/request", "CPU/chunk", "first byte p50", "p99", "added p50", "p99"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    for (row, name), blocks in found.items():
-        direct = found[row, "direct"]
-        cpu_us = _median(blocks, "cpu_us_per_request")
-        added = [_median(blocks, which) - _median(direct, which) for which in ("p50_ms", "p99_ms")]
-        through = name == "gateway"
-        table.add_row(
-            f"{row}, {name}",
-            f"{_median(blocks, 'requests_per_s'):.0f}",
-            f"{cpu_us:.0f} us" if through else "",
-            f"{cpu_us / options.tokens:.0f} us" if through and "streamed" in row else "",
-            f"{_median(blocks, 'p50_ms'):.1f} ms",
-            f"{_median(blocks, 'p99_ms'):.1f} ms",
-            f"{added[0]:.1f} ms" if through else "",
-            f"{added[1]:.1f} ms" if through else "",
-        )
-    Console(width=140).print(table)
-
-
-def _passable(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """The servers' own account must be able to pass, when we are root."""
-    folder.chmod(0o755)
-    return contextlib.nullcontext()
-
-
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     """Runs the bench."""
-    options = _arguments()
-    with (
-        tempfile.TemporaryDirectory(prefix="nzbench", dir="/var/tmp") as folder,
-        _passable(Path(folder)),
-        start_stores(Path(folder) / "state", durable=True) as stores,
-        House.open(
-            stores,
-            Path(folder),
-            *("--log-tokens-per-line", "0", "--num-parallel", "4096", "--tokens", str(options.tokens)),
-            BACKEND_MAX_IN_FLIGHT="4096",
-            LOG_LEVEL="info",
-            LIMITER_TIMEOUT_MS="2000",  # a shared machine that stalls for a moment must not end the bench
-        ) as house,
-    ):
-        house.add_gateway().wait_ready()
-        keys = _keys(house)
-        found = _measure(house, keys, options)
-        _show(found, options)
+    options = arguments(argv)
+    began_s = time.monotonic()
+    quiet = ("--log-tokens-per-line", "0", "--num-parallel", "4096", "--tokens", str(options.tokens))
+    with open_stage(*quiet) as stage:
+        for section in sections(stage, make_keys(stage.house, tenants(options.tenants)), options):
+            section.show()
+    Console().print(f"{time.monotonic() - began_s:.0f} s in all.")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
