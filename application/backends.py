@@ -1,12 +1,15 @@
 """What is known of the backends: which are healthy, which models they have. Refreshed by polling.
 
-A backend that fails a survey, or refuses a connection, gets no calls until a survey succeeds again. Its models stay
-known, so that a caller is told "unavailable" and not "no such model".
+A backend that fails a survey, or refuses a connection, gets no calls until a survey succeeds again. A survey that is
+only late counts when it is the second in a row: a machine that is busy with our calls may be slow to tell of itself,
+and taking it out would refuse everybody. Its models stay known, so that a caller is told "unavailable" and not "no such
+model".
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -17,6 +20,8 @@ from domain.models import EMPTY_CATALOGUE, Catalogue, Model
 from domain.ports.model_backend import ModelBackend, Survey
 
 SURVEY_TIMEOUT_S = 5.0
+LATE_AT_MOST = 1
+"""Surveys in a row that may be late before the backend is out."""
 _log = structlog.get_logger("neuronetz")
 
 
@@ -37,6 +42,7 @@ class Backends:
         self._backends = {backend.name: backend for backend in backends}
         self._surveys: dict[str, Survey] = {}
         self._healthy: set[str] = set()
+        self._late: Counter[str] = Counter()
         self.catalogue: Catalogue = EMPTY_CATALOGUE
         """Every model of every backend that was ever seen."""
 
@@ -79,14 +85,22 @@ class Backends:
         try:
             async with asyncio.timeout(SURVEY_TIMEOUT_S):
                 self._surveys[backend.name] = await backend.survey()
-        except (BackendFault, TimeoutError) as fault:
-            if backend.name in self._healthy or backend.name not in self._surveys:
-                _log.warning("backend_survey_failed", backend=backend.name, reason=str(fault) or "timed out")
-            self._healthy.discard(backend.name)
+        except TimeoutError:
+            self._late[backend.name] += 1
+            if self._late[backend.name] > LATE_AT_MOST:
+                self._survey_failed(backend.name, "timed out")
+        except BackendFault as fault:
+            self._survey_failed(backend.name, str(fault))
         except Exception:  # noqa: BLE001  one backend's nonsense must not keep the others from being surveyed
             _log.exception("backend_survey_failed", backend=backend.name)
             self._healthy.discard(backend.name)
         else:
+            self._late[backend.name] = 0
             if backend.name not in self._healthy:
                 _log.info("backend_healthy", backend=backend.name)
             self._healthy.add(backend.name)
+
+    def _survey_failed(self, name: str, reason: str) -> None:
+        if name in self._healthy or name not in self._surveys:
+            _log.warning("backend_survey_failed", backend=name, reason=reason)
+        self._healthy.discard(name)

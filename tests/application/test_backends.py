@@ -96,3 +96,24 @@ def test_a_backend_that_does_not_answer_its_survey_holds_up_nobody_for_long() ->
         assert [state.healthy for state in backends.states()] == [False, True]
 
     in_no_time(story())
+
+
+def test_one_late_survey_does_not_take_a_working_backend_out_and_a_second_does() -> None:
+    async def story() -> None:
+        one = RiggedBackend("one")
+        backends = Backends([one])
+        await backends.survey_all()
+        one.surveyed.shut()
+
+        await backends.survey_all()
+        assert backends.any_healthy
+        await backends.survey_all()
+        assert not backends.any_healthy
+
+        one.surveyed.open()
+        await backends.survey_all()
+        one.surveyed.shut()
+        await backends.survey_all()
+        assert backends.any_healthy, "a good survey forgives what was before it"
+
+    in_no_time(story())
