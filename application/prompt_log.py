@@ -102,7 +102,8 @@ class PromptLog:
                 _log.warning("prompts_not_written", reason=fault.sentence, waiting=len(self._waiting))
             return False
         except Exception:  # noqa: BLE001  a bug must not end the loop, nor lose what waits
-            _log.exception("prompts_not_written")
+            if not again:
+                _log.exception("prompts_not_written", waiting=len(self._waiting))
             return False
         self._empty.set()
         return True

@@ -33,6 +33,8 @@ _ESCAPED = (b'"', b"\\", b"\n", b"\t", b"\r")
 """What takes two bytes in JSON. The rare others are left to the last cut."""
 _ENVELOPE_BYTES = 512
 """Of the body beside its fields."""
+_WITH_IMAGES = ("messages", "content")
+"""What has images in it, beside the body itself. In a tool's arguments the same names are words that a model reads."""
 _PURPOSE = b"neuronetz prompt log 1"
 
 
@@ -108,8 +110,9 @@ class SealedExchange:
 
 
 def bound_to(heading: Heading, part: Part) -> bytes:
-    """What a sealed side is tied to, so that it opens in no other row and on no other side."""
-    return b"\0".join([_PURPOSE, heading.tenant_id.encode(), heading.request_id.encode(), part.encode()])
+    """What a sealed side is tied to, so that it opens in no other row, on no other side and under no other's name."""
+    call = (heading.tenant_id, heading.request_id, heading.key_id, heading.key_prefix, heading.route, heading.model)
+    return b"\0".join([_PURPOSE, *(word.encode() for word in (*call, str(heading.streamed), part))])
 
 
 def end_of_hour(expires_at: datetime) -> datetime:
@@ -124,7 +127,7 @@ def prompt_of(call: Call) -> Kept:
     It is cut before it is written, because writing 4 MiB would hold up every other call for 30 ms.
     """
     left = _Left(MOST_BYTES - _ENVELOPE_BYTES)
-    body = {"model": call.model, "stream": call.streamed, **_table(call.fields, left)}
+    body = {"model": call.model, "stream": call.streamed, **_table(call.fields, left, images=True)}
     text = dumps(body, ensure_ascii=False).encode(errors="replace")
     return Kept(text[:MOST_BYTES], left.none or len(text) > MOST_BYTES)  # escapes take more than what they stand for
 
@@ -134,20 +137,17 @@ class Hearing:
     """What has been heard of an answer so far."""
 
     cut: bool = False
-    _parts: list[bytes] = attrs.field(factory=list, repr=False)
-    _left: int = MOST_BYTES
+    _text: bytearray = attrs.field(factory=bytearray, repr=False)
 
     def add(self, raw: bytes) -> None:
         """Listens on."""
-        part = raw[: self._left]
+        part = raw[: MOST_BYTES - len(self._text)]
         self.cut = self.cut or len(part) < len(raw)
-        self._left -= len(part)
-        if part:
-            self._parts.append(part)
+        self._text += part
 
     def kept(self) -> Kept:
         """All of it, as far as it is kept."""
-        return Kept(b"".join(self._parts), self.cut)
+        return Kept(bytes(self._text), self.cut)
 
 
 @attrs.define
@@ -159,42 +159,42 @@ class _Left:
     nodes: int = _MOST_NODES
     none: bool = False
 
-    def take(self, wanted: int) -> bool:
-        """Whether there was room for a value of so many bytes beside its punctuation."""
+    def take(self, wanted: int, *, nodes: int = 1) -> bool:
+        """Whether there was room for a value, or a name, of so many bytes beside its punctuation."""
         self.count -= wanted + _A_NODE
-        self.nodes -= 1
+        self.nodes -= nodes
         if self.count < 0 or self.nodes < 0:
             self.none = True
         return not self.none
 
 
-def _value(value: Any, left: _Left) -> Any:
+def _value(value: Any, left: _Left, *, images: bool) -> Any:
     if isinstance(value, str):
         return _text(value, left)
     left.take(0)
     if isinstance(value, Mapping):
-        return _table(value, left)
+        return _table(value, left, images=images)
     if isinstance(value, Sequence):
-        return _list(value, left)
+        return _list(value, left, images=images)
     return value
 
 
-def _table(fields: Mapping[str, Any], left: _Left) -> dict[str, Any]:
+def _table(fields: Mapping[str, Any], left: _Left, *, images: bool) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name, value in fields.items():
-        left.count -= len(name) + _A_NODE
-        if left.none:
+        if not left.take(len(name), nodes=0):
             break
-        kept[name] = _images(value) if _is_image(name, value) else _value(value, left)
+        seen = _without_images(name, value) if images else value
+        kept[name] = _value(seen, left, images=images and name in _WITH_IMAGES)
     return kept
 
 
-def _list(values: Sequence[Any], left: _Left) -> list[Any]:
+def _list(values: Sequence[Any], left: _Left, *, images: bool) -> list[Any]:
     kept: list[Any] = []
     for value in values:
         if left.none:
             break
-        kept.append(_value(value, left))
+        kept.append(_value(value, left, images=images))
     return kept
 
 
@@ -208,17 +208,13 @@ def _text(text: str, left: _Left) -> str:
     return head[: room * len(head) // max(written, 1)].decode(errors="ignore")
 
 
-def _is_image(name: str, value: Any) -> bool:
+def _without_images(name: str, value: Any) -> Any:
     """Native calls have lists of base64 in `images`; OpenAI's have data URLs in `image_url`."""
-    if name == "images":
-        return isinstance(value, list) and all(isinstance(image, str) for image in value)
-    return name == "image_url" and isinstance(value, Mapping)
-
-
-def _images(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_size(image) for image in value]
-    return {name: _size(str(url)) for name, url in value.items()}
+    if name == "images" and isinstance(value, list):
+        return [_size(str(image)) for image in value]
+    if name == "image_url" and isinstance(value, Mapping):
+        return {part: _size(str(url)) for part, url in value.items()}
+    return value
 
 
 def _size(image: str) -> str:

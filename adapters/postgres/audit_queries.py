@@ -27,7 +27,7 @@ _FILTERS = {
     "tenant_id": "a.tenant_id = %(tenant_id)s",
     "key_prefix": "a.key_prefix = %(key_prefix)s",
     "event": "a.event = %(event)s",
-    "outcome": "a.outcome = %(outcome)s",
+    "outcome": "(a.outcome = %(outcome)s or a.code = %(outcome)s)",
     "request_id": "a.request_id = %(request_id)s",
     "since": "a.at >= %(since)s",
     "until": "a.at < %(until)s",
@@ -35,6 +35,9 @@ _FILTERS = {
 
 SEEN = "pg_visible_in_snapshot(a.xid, %(seen)s::text::pg_snapshot)"
 """Committed before that snapshot. The lines of one transaction share one xid, so they are seen together or not."""
+OLD_OR_SEEN = f"(a.at < %(horizon)s or {SEEN})"
+"""Of what is older than the horizon nothing is still to be committed. It is not asked for its xid, because that may be
+another server's: of the one that a backup was made on."""
 UNSEEN_BEFORE = "not pg_visible_in_snapshot(a.xid, %(before)s::text::pg_snapshot)"
 BEHIND = "(a.at, a.tenant_id, a.request_id, a.event) > (%(last_at)s, %(last_tenant)s, %(last_request)s, %(last_event)s)"
 

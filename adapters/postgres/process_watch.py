@@ -40,14 +40,16 @@ _OVERLAP = timedelta(seconds=10)
 _LONGEST_PAUSE_S = 5.0
 _OPEN_TIMEOUT_S = 5.0
 
-_CHANGED = """
+_STANDING = """
     select t.id as tenant_id, null::uuid as key_id, t.generation,
         case t.state when 'suspended' then 'suspended' else 'changed' end as what
-    from neuronetz.tenants t where t.changed_at > %(since)s
+    from neuronetz.tenants t where t.{which}
     union all
     select k.tenant_id, k.id, k.generation, case when k.revoked_at is null then 'changed' else 'revoked' end
-    from neuronetz.api_keys k where k.changed_at > %(since)s
+    from neuronetz.api_keys k where k.{which}
 """
+_CHANGED = _STANDING.format(which="changed_at > %(since)s")
+_NAMED = _STANDING.format(which="id = %(scope)s")
 _HOLDS = """
     select count(*), coalesce(extract(epoch from neuronetz.ledger_now() - min(opened_at)), 0)
     from neuronetz.holds where state = 'open'
@@ -59,10 +61,14 @@ _GOODBYE = """
 
 
 class _Notice(msgspec.Struct):
-    tenant: str
-    key: str | None
+    tenant: UUID
+    key: UUID | None
     generation: int
     what: What
+
+    @property
+    def scope(self) -> UUID:
+        return self.key or self.tenant
 
 
 @attrs.frozen(kw_only=True)
@@ -154,7 +160,7 @@ class Watch:
                 patience_s = max(0.0, min(job.due_s for job in jobs) - loop.time())
                 notices = [notice async for notice in connection.notifies(timeout=patience_s, stop_after=1)]
                 for notice in notices:
-                    await self._tell_notice(notice)
+                    await self._tell_notice(connection, notice)
         except asyncio.CancelledError:
             await self._take_leave(connection)
             raise
@@ -172,13 +178,17 @@ class Watch:
 
     # ---- changes ----
 
-    async def _tell_notice(self, notify: psycopg.Notify) -> None:
+    async def _tell_notice(self, connection: psycopg.AsyncConnection, notify: psycopg.Notify) -> None:
+        """A notice says where to look. What it says besides anybody can say who may log in to this database, so it is
+        passed on of a row alone that is not there any more.
+        """
         try:
             notice = msgspec.json.decode(notify.payload, type=_Notice)
         except msgspec.DecodeError:
             _log.warning("notice_not_ours", channel=CHANNEL)
             return
-        await self._tell(notice)
+        rows = await (await connection.execute(_NAMED, {"scope": notice.scope})).fetchall()
+        await self._tell(_Notice(*rows[0]) if rows else notice)
 
     async def _reread(self, connection: psycopg.AsyncConnection) -> None:
         row = await (await connection.execute("select neuronetz.ledger_now()")).fetchone()
@@ -189,16 +199,16 @@ class Watch:
         rows = await (await connection.execute(_CHANGED, {"since": since})).fetchall()
         changed = {str(key or tenant) for tenant, key, _, _ in rows}
         self._told = {scope: generation for scope, generation in self._told.items() if scope in changed}
-        for tenant, key, generation, what in rows:
-            await self._tell(_Notice(str(tenant), None if key is None else str(key), generation, what))
+        for row in rows:
+            await self._tell(_Notice(*row))
         self._seen_until = now
 
     async def _tell(self, notice: _Notice) -> None:
-        scope = notice.key or notice.tenant
+        scope, key_id = str(notice.scope), None if notice.key is None else str(notice.key)
         if notice.generation <= self._told.get(scope, 0):
             return
         try:
-            await self._on_change(notice.tenant, notice.key, notice.generation, notice.what)
+            await self._on_change(str(notice.tenant), key_id, notice.generation, notice.what)
         except Exception:  # noqa: BLE001  whoever listens must not stop the watch; not told, it is tried again when re-reading
             _log.exception("change_not_passed_on", scope=scope)
         else:

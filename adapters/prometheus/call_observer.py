@@ -1,7 +1,8 @@
 """Calls as numbers.
 
-Every label comes from a closed list of ours or from the catalogue; nothing a caller writes can make a series. Tenants
-are no label: there may be ten thousand, and what each has used is in PostgreSQL, exactly.
+Every label comes from a closed list of ours or from the catalogue; nothing a caller writes can make a series, and a
+backend that changes its catalogue for ever can make no more than a bounded number. Tenants are no label: there may be
+ten thousand, and what each has used is in PostgreSQL, exactly.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ _FROM_THE_START = (
     FaultCode.INTERNAL,
 )
 """Codes that alarms look for: to Prometheus, a counter that appears with its first event has not increased."""
+MOST_MODELS = 1000
+OTHER_MODELS = "other"
+"""What those beyond are counted under."""
 _ROOMS = {room: (room.value,) for room in Room}
 
 
@@ -43,6 +47,7 @@ class PrometheusCallObserver(CallObserver):
         self._overshoot = Counts(families.OVERSHOOT)
         for collector in vars(self).values():
             registry.register(collector)
+        self._models: set[str] = set()
         self._held.add(amount=0)
         self._overshoot.add(amount=0)
         for endpoint in Endpoint:
@@ -55,13 +60,20 @@ class PrometheusCallObserver(CallObserver):
         self._calls.add((endpoint.value, endpoint.dialect.value, record.outcome.value))
         if record.code is not None:
             self._refusals.add((record.code, endpoint.value))
-        labels = (OPERATIONS[endpoint], PROVIDER, record.model or "")
+        labels = (OPERATIONS[endpoint], PROVIDER, self._model(record.model or ""))
         self._count_times(record, labels)
         self._count_tokens(record, labels)
 
     def turned_away(self, request: TurnedAway) -> None:
         """See the port."""
         self._refusals.add((request.code, request.route))
+
+    def _model(self, name: str) -> str:
+        if name not in self._models:
+            if len(self._models) >= MOST_MODELS:
+                return OTHER_MODELS
+            self._models.add(name)
+        return name
 
     def _count_times(self, record: CallRecord, labels: tuple[str, str, str]) -> None:
         self._request_s.see(record.seconds, (*labels, record.error or ""))

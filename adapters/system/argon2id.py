@@ -12,6 +12,10 @@ from passlib.hash import argon2
 MEMORY_KIB = 19_456
 PASSES = 2
 LANES = 1
+MOST_MEMORY_KIB = 131_072
+MOST_PASSES = 8
+MOST_LANES = 8
+"""Others may write hashes, and a hash says itself what checking it costs: one that asks for gigabytes is no key's."""
 
 _HASHER = argon2.using(type="ID", memory_cost=MEMORY_KIB, time_cost=PASSES, parallelism=LANES)
 
@@ -22,9 +26,11 @@ def make(text: str) -> str:
 
 
 def matches(text: str, stored: str) -> bool:
-    """Whether the text made it. What is no hash, and a text too long to have made one, match nothing."""
+    """Whether the text made it. What is no hash, what costs too much, and a text too long to have made one, match
+    nothing.
+    """
     try:
-        return bool(_HASHER.verify(text, stored))
+        return _is_affordable(stored) and bool(_HASHER.verify(text, stored))
     except (ValueError, TypeError):  # passlib's own errors, too, are ValueErrors
         return False
 
@@ -43,4 +49,11 @@ def is_weaker(stored: str) -> bool:
         or parsed.version < argon2.max_version
         or parsed.memory_cost < MEMORY_KIB
         or parsed.rounds < PASSES
+    )
+
+
+def _is_affordable(stored: str) -> bool:
+    parsed = argon2.from_string(stored)
+    return bool(
+        parsed.memory_cost <= MOST_MEMORY_KIB and parsed.rounds <= MOST_PASSES and parsed.parallelism <= MOST_LANES
     )

@@ -20,9 +20,11 @@ Render = Callable[[], Awaitable[bytes]]
 """Makes the exposition: Prometheus' text format, version 0.0.4."""
 
 _PATIENCE_S = 10.0
-"""For one connection in all; a scraper that is slower than this is gone."""
 _MOST_HEAD_BYTES = 8192
 _MOST_AT_ONCE = 16
+"""Answers that are made; whoever says nothing or reads nothing keeps no place."""
+MOST_OPEN = 100
+"""Connections; one more is closed at once, or strangers could use up the process's file descriptors."""
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PLAIN = "text/plain; charset=utf-8"
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 500: "Internal Server Error"}
@@ -63,12 +65,13 @@ def _plausible(host: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def serve_metrics(bind: str, render: Render) -> AsyncIterator[None]:
+async def serve_metrics(bind: str, render: Render, *, patience_s: float = _PATIENCE_S) -> AsyncIterator[None]:
     """Serves `/metrics` and `/healthz` until the block ends.
 
     Args:
         bind: an address and a port, as METRICS_BIND; not `off`.
         render: asked at each scrape. If it fails, the scraper gets a 500 and the log says why.
+        patience_s: for one connection in all; a scraper that is slower than this is gone.
 
     Raises:
         MetricsPortTaken: it cannot be listened on.
@@ -78,7 +81,10 @@ async def serve_metrics(bind: str, render: Render) -> AsyncIterator[None]:
     live: set[asyncio.Task[None]] = set()
 
     def met(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(_one(reader, writer, render, places))
+        if len(live) >= MOST_OPEN:
+            writer.transport.abort()
+            return
+        task = asyncio.create_task(_one(reader, writer, render, places, patience_s))
         live.add(task)
         task.add_done_callback(live.discard)
 
@@ -99,19 +105,25 @@ async def serve_metrics(bind: str, render: Render) -> AsyncIterator[None]:
 
 
 async def _one(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, render: Render, places: asyncio.Semaphore
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    render: Render,
+    places: asyncio.Semaphore,
+    patience_s: float,
 ) -> None:
     """One connection, one answer."""
     try:
-        async with asyncio.timeout(_PATIENCE_S), places:
+        async with asyncio.timeout(patience_s):
             request = await _request_line(reader)
-            answer = await _answer(request, render)
+            async with places:
+                answer = await _answer(request, render)
             writer.write(_written(answer, with_body=not request.startswith(b"HEAD ")))
-            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
     except (TimeoutError, OSError, asyncio.IncompleteReadError):
-        pass  # it left, or said nothing: nobody is there to be told
+        pass  # it left, said nothing or does not read: nobody is there to be told
     finally:
-        writer.close()
+        writer.transport.abort()  # a close alone would wait for ever for one who does not read
 
 
 async def _request_line(reader: asyncio.StreamReader) -> bytes:

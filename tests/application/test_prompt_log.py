@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import attrs
 import pytest
@@ -151,6 +152,23 @@ async def test_rows_that_were_swapped_do_not_open() -> None:
         desk.journal.rows[first.listed.heading.request_id] = wrong
         with pytest.raises(Altered):
             await desk.read()
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [{"key_id": "k2"}, {"key_prefix": "nz_anothers"}, {"model": "n"}, {"route": "/api/embed"}, {"streamed": False}],
+)
+async def test_a_row_that_says_another_key_or_call_does_not_open(lie: dict[str, Any]) -> None:
+    desk = Desk.of()
+    desk.log.keep(desk.exchange())
+    await desk.written()
+    row = desk.row()
+    heading = attrs.evolve(row.listed.heading, **lie)
+
+    desk.journal.rows[heading.request_id] = attrs.evolve(row, listed=attrs.evolve(row.listed, heading=heading))
+
+    with pytest.raises(Altered):
+        await desk.read()
 
 
 async def test_with_another_secret_it_does_not_open_and_with_a_former_one_behind_it_does() -> None:

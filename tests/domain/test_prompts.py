@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import attrs
@@ -98,6 +99,31 @@ def test_a_field_that_is_only_called_images_is_kept_as_it_is() -> None:
     assert json.loads(prompt_of(a_call(fields=fields)).text)["tools"] == fields["tools"]
 
 
+@pytest.mark.parametrize("name", ["images", "image_url"])
+def test_what_a_caller_calls_images_where_none_can_be_is_kept_word_for_word(name: str) -> None:
+    hidden = {name: ["a word"]} if name == "images" else {name: {"url": "a word"}}
+    call = {"function": {"name": "f", "arguments": hidden}}
+    fields = {"messages": [{"role": "assistant", "tool_calls": [call]}], "tools": [{"parameters": hidden}]}
+
+    assert json.loads(prompt_of(a_call(fields=fields)).text) == {"model": "llama3.2", "stream": True} | fields
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"images": [""] * 500_000},
+        {"content": [{"type": "image_url", "image_url": {str(nth): "" for nth in range(200_000)}}]},
+        {"tool_calls": [{"function": {"arguments": {"images": [""] * 500_000}}}]},
+        {"tool_calls": [{"function": {"arguments": {"x" * 4_000_000: 1}}}]},
+    ],
+)
+def test_a_multitude_of_images_or_a_long_name_is_cut_before_it_is_written(message: dict[str, object]) -> None:
+    kept = prompt_of(a_call(fields={"messages": [message]}))
+
+    assert kept.cut
+    assert json.loads(kept.text)  # what was written whole and then cut would be no JSON
+
+
 def test_half_a_surrogate_pair_does_no_harm() -> None:
     assert prompt_of(a_call(fields={"prompt": "a\ud800b"})).text.decode().count("?") == 1
 
@@ -120,6 +146,17 @@ def test_of_an_answer_no_more_is_kept_than_may_be() -> None:
 
     assert hearing.kept() == Kept(b"x" * MOST_BYTES, cut=True)
     assert exactly.kept().cut is False
+
+
+def test_an_answer_in_tiny_pieces_takes_hardly_more_memory_than_its_bytes() -> None:
+    hearing = Hearing()
+    tracemalloc.start()
+    for nth in range(60_000):
+        hearing.add(b"%d" % nth)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert taken < 2 * MOST_BYTES
 
 
 def test_every_side_of_every_call_is_bound_to_another_place() -> None:

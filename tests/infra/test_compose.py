@@ -79,6 +79,17 @@ def test_the_gateway_accepts_the_settings_it_is_given(name: str) -> None:
     Settings.from_environment(environ).need("DATABASE_URL", "REDIS_URL", "KEY_PEPPER", "OLLAMA_BACKENDS")
 
 
+def test_prompts_can_be_logged_by_setting_their_key() -> None:
+    secret = {"PROMPT_LOG_KEY": "made-up-4-that-is-long-enough-for-a-prompt-log"}
+    without, given = (
+        Settings.from_environment(compose("docker-compose.yml", GIVEN | more)["services"]["gateway"]["environment"])
+        for more in ({}, secret)
+    )
+
+    assert without.prompt_log_key == ()
+    assert given.need_prompt_log_keys() == (secret["PROMPT_LOG_KEY"].encode(),)
+
+
 @pytest.mark.parametrize("name", sorted(GIVEN))
 def test_what_has_no_safe_default_must_be_set_and_the_complaint_says_how(name: str) -> None:
     with pytest.raises(Missing, match=rf"{name}: (set|make) .+"):

@@ -43,7 +43,8 @@ comment on table neuronetz.prompt_hour_keys is
     'Which hour keys there may be in the other store, so that they are destroyed at their hour. Never the keys.';
 
 -- A partition, if it is not there. A new table is attached rather than created in place: that does not stop those who
--- write elsewhere.
+-- write elsewhere. Here and below one waits for the other at a lock of a table, because an advisory one can be taken, and
+-- kept, by any login.
 create function neuronetz.make_prompt_partition(day date) returns void
 language plpgsql
 set timezone = 'UTC'
@@ -57,7 +58,7 @@ begin
             return;
         end if;
         if attempt = 1 then  -- and look again with the lock: whoever had it may have made this very partition
-            perform pg_advisory_xact_lock(hashtextextended('neuronetz.make_prompt_partition', 0));
+            lock table only neuronetz.prompts in share update exclusive mode;
         end if;
     end loop;
     execute format('create table neuronetz.%I (like neuronetz.prompts including all)', partition);
@@ -114,9 +115,11 @@ declare
     today constant text := format('prompts_%s', to_char(this_instant, 'YYYY_MM_DD'));
     partition name;
 begin
-    if not pg_try_advisory_xact_lock(hashtextextended('neuronetz.purge_prompts', 0)) then
+    begin
+        lock table neuronetz.prompt_hour_keys in share update exclusive mode nowait;
+    exception when lock_not_available then
         return;
-    end if;
+    end;
     for partition in
         select c.relname from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid
         where i.inhparent = 'neuronetz.prompts'::regclass and c.relname < today

@@ -91,6 +91,7 @@ $$;
 -- A revoked key stays revoked, since when it was first; revoking it again changes nothing.
 create function neuronetz.stay_revoked() returns trigger
 language plpgsql
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if new.revoked_at is null then
@@ -106,3 +107,9 @@ create trigger already_revoked before update on neuronetz.api_keys
 
 -- A console may add tenants and may not write windows: the first window is opened in the owner's name.
 alter function neuronetz.open_total_window() security definer set search_path = pg_catalog, pg_temp;
+
+-- A console may have a schema of its own, and operators in it: what counts as a change must not depend on them.
+alter function neuronetz.raise_generation() set search_path = pg_catalog, pg_temp;
+alter function neuronetz.tell_tenant_change() set search_path = pg_catalog, pg_temp;
+alter function neuronetz.tell_key_change() set search_path = pg_catalog, pg_temp;
+alter function neuronetz.audit_is_final() set search_path = pg_catalog, pg_temp;

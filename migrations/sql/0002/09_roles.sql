@@ -35,7 +35,8 @@ $$;
 comment on function neuronetz.make_roles is
     'Makes the roles that are missing and grants what each may do; returns those that could not be made. Only the owner can.';
 
--- What runs in the owner's name is for those who are named below, and for nobody else.
+-- What runs in the owner's name is for those who are named below, and for nobody else. Triggers, too: who may execute
+-- one may put it on a table of his own, and write what it writes. Those on our tables ask for no privilege to run.
 create function neuronetz.close_to_public() returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -45,7 +46,7 @@ declare
 begin
     for definer in
         select p.oid from pg_proc p
-        where p.pronamespace = 'neuronetz'::regnamespace and p.prosecdef and p.prorettype <> 'trigger'::regtype
+        where p.pronamespace = 'neuronetz'::regnamespace and p.prosecdef
     loop
         execute format('revoke execute on function %s from public', definer);
     end loop;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,11 +15,13 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from adapters.postgres.audit_reader import PostgresAuditReader
-from domain.ports.audit_reader import AuditFilter, AuditLine
+from adapters.postgres.pool import Pool
+from domain.ports.audit_reader import AuditFilter, AuditLine, SearchTooLong
 from tests.adapters.postgres.conftest import Desk
 from tests.contracts.audit_reader import ALL, AuditBench, AuditContract, a_line
 from tests.fakes.audit_reader import MemoryAuditReader
 from tests.fakes.registers import Books, MemoryTenantRegister
+from tests.stores import DatabaseClock
 
 _NAMES = [field.name for field in attrs.fields(AuditLine) if field.name not in ("tenant_name", "tenant_id", "detail")]
 _WRITE = (
@@ -148,3 +150,71 @@ class TestPostgres(AuditContract):
 
         assert (await bench.reader.newest(AuditFilter(tenant_name=tenant.name, event="finished"), 5)).lines == [line]
         assert len(await bench.everything(AuditFilter(event="read"))) == 3000
+
+    async def test_after_a_restore_on_another_server_the_former_lines_are_there(
+        self, bench: AuditBench, desk: Desk
+    ) -> None:
+        now = datetime.now(UTC)
+        for at in (now - timedelta(days=31), now):  # so that the former month has its partition
+            await DatabaseClock(desk.url).set(at)
+        old = a_line(at=now - timedelta(days=31))
+        await bench.write([old])
+        await desk.rows("alter table neuronetz.audit disable trigger user")
+        await desk.rows("update neuronetz.audit set xid = '9000000000000' where request_id = %s", UUID(old.request_id))
+        new = await bench.wrote()
+
+        newest = await bench.reader.newest(ALL, 9)
+
+        assert [line.request_id for line in newest.lines] == [old.request_id, new.request_id]
+        assert [line.request_id for line in await bench.everything()] == [old.request_id, new.request_id]
+        assert (await bench.news(newest.place))[0] == []
+
+    async def test_no_transaction_is_open_while_somebody_writes_the_lines_down(
+        self, bench: AuditBench, desk: Desk
+    ) -> None:
+        await bench.wrote_some(3)
+        pages = bench.reader.everything(ALL)
+
+        while not (await anext(pages)).lines:
+            pass
+
+        assert (
+            await desk.rows(
+                "select pid from pg_stat_activity where datname = current_database() and state like 'idle in %%'"
+            )
+            == []
+        )
+
+    async def test_everything_comes_once_however_much_one_instant_has(self, bench: AuditBench, desk: Desk) -> None:
+        at = datetime.now(UTC)
+        lines = [*await bench.wrote_some(7), *(a_line(at=at) for _ in range(90))]
+        await bench.write(lines[7:])
+        later = await bench.wrote_some(5)
+        reader = PostgresAuditReader(desk.pool, page=3)
+
+        pages = [page async for page in reader.everything(ALL)]
+
+        found = [line for page in pages for line in page.lines]
+        assert sorted(line.request_id for line in found) == sorted(line.request_id for line in (*lines, *later))
+        assert [line.at for line in found] == sorted(line.at for line in found)
+        assert [page.passed for page in pages] == sorted(page.passed for page in pages)
+        assert max(len(page.lines) for page in pages) == 3
+
+    async def test_progress_counts_from_the_first_line_not_from_the_month(self, bench: AuditBench, desk: Desk) -> None:
+        at = datetime.now(UTC)
+        await bench.write([a_line(at=at - timedelta(minutes=ago)) for ago in (10, 9, 8)])
+        reader = PostgresAuditReader(desk.pool, page=1)
+
+        pages = [page async for page in reader.everything(AuditFilter(event="finished"))]
+
+        first = next(page for page in pages if page.lines)
+        assert first.passed < 0.1
+
+    async def test_a_search_that_postgresql_breaks_off_is_told_as_one(self, bench: AuditBench, desk: Desk) -> None:
+        await bench.wrote_some(1)
+        hasty = Pool(DatabaseAddress.of(desk.url), statement_timeout_ms=200)
+        async with await psycopg.AsyncConnection.connect(desk.url) as holder:
+            await holder.execute("lock table neuronetz.audit in access exclusive mode")
+            with pytest.raises(SearchTooLong):
+                await PostgresAuditReader(hasty).newest(ALL, 9)
+        await hasty.close()

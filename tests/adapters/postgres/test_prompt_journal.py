@@ -111,6 +111,21 @@ class TestPostgres(PromptJournalContract):
 
         assert await bench.journal.purge() == [entry.hour_key_id]
 
+    async def test_nobody_else_can_lock_the_forgetting_or_the_writing(self, bench: PromptBench, desk: Desk) -> None:
+        await bench.clock.set(NOON)
+        key = await bench.a_key()
+        entry, next_day = an_entry(key, NOON), an_entry(key, NOON, DAY)
+        await bench.journal.write([entry], lost={})
+        await bench.clock.set(NOON + HOUR)
+        with login_in("neuronetz_reader", desk.url) as url:
+            async with await psycopg.AsyncConnection.connect(url) as reader:
+                for name in ("purge_prompts", "make_prompt_partition"):
+                    await reader.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (f"neuronetz.{name}",))
+
+                await bench.journal.write([next_day], lost={})
+
+                assert await bench.journal.purge() == [entry.hour_key_id]
+
     async def test_a_year_of_days_is_purged_and_new_ones_are_made_at_once(self, bench: PromptBench) -> None:
         await bench.clock.set(NOON)
         key = await bench.a_key()

@@ -152,15 +152,47 @@ def test_functions_with_the_owners_rights_are_nobodys_by_default(database_url: s
     with psycopg.connect(database_url) as owner:
         loose = owner.execute(
             "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'neuronetz'::regnamespace"
-            " and p.prosecdef and p.prorettype <> 'trigger'::regtype"
-            " and has_function_privilege('public', p.oid, 'execute')"
+            " and p.prosecdef and has_function_privilege('public', p.oid, 'execute')"
         ).fetchall()
         unfixed = owner.execute(
             "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'neuronetz'::regnamespace"
-            " and p.prosecdef and not coalesce(p.proconfig::text, '') like '%search_path=%pg_temp%'"
+            " and (p.prosecdef or p.prorettype = 'trigger'::regtype)"
+            " and not coalesce(p.proconfig::text, '') like '%search_path=%pg_temp%'"
         ).fetchall()
 
     assert (loose, unfixed) == ([], [])
+
+
+@pytest.mark.parametrize("role", ["neuronetz_reader", "neuronetz_console", "neuronetz_gateway"])
+@pytest.mark.parametrize("function", ["record_change", "open_total_window"])
+def test_a_trigger_of_ours_cannot_be_put_on_somebodys_own_table(database_url: str, role: str, function: str) -> None:
+    with login_in(role, database_url) as url, psycopg.connect(url) as login:
+        login.execute("create temp table api_keys (tenant_id uuid, id uuid, prefix text)")
+
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            login.execute(
+                f"create trigger mine after insert on api_keys for each row execute function neuronetz.{function}()"
+            )
+
+
+async def test_a_console_with_a_schema_of_its_own_cannot_hide_a_change(desk: Desk) -> None:
+    await desk.register.add_tenant("mine", actor="test")
+    await desk.rows("create schema own")
+    await desk.rows("grant create, usage on schema own to neuronetz_console")
+    with login_in("neuronetz_console", desk.url) as url, psycopg.connect(url) as console:
+        console.execute("create function own.never(jsonb, jsonb) returns boolean immutable return false")
+        console.execute("create operator own.<> (leftarg = jsonb, rightarg = jsonb, function = own.never)")
+        console.execute("set local search_path = own, pg_catalog")
+        console.execute("update neuronetz.tenants set rpm = 1000000 where name = 'mine'")
+        console.commit()
+        console.execute("drop operator own.<> (jsonb, jsonb)")
+        console.execute("drop function own.never")
+        console.commit()
+
+    assert await desk.rows("select rpm, generation from neuronetz.tenants") == [(1_000_000, 2)]
+    assert await desk.rows("select detail->>'change' from neuronetz.audit where actor like 'sql:%%'") == [
+        ("change_tenant",)
+    ]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from adapters.prometheus.call_observer import PrometheusCallObserver
+from adapters.prometheus.call_observer import MOST_MODELS, OTHER_MODELS, PrometheusCallObserver
 from adapters.prometheus.families import OF_CALLS, Kind
 from domain.ports.call_observer import OPERATIONS, Room, TurnedAway
 from domain.settlement import Charge, Outcome
@@ -118,6 +118,18 @@ def test_the_same_calls_again_make_no_new_series(desk: Desk) -> None:
         desk.observer.ended(a_record(request_id=f"{number:032x}", outcome=Outcome.DONE))
 
     assert desk.series() == before
+
+
+def test_a_catalogue_without_end_makes_a_bounded_number_of_series(desk: Desk) -> None:
+    for number in range(MOST_MODELS + 50):
+        desk.observer.ended(a_record(request_id=f"{number:032x}", model=f"m{number}"))
+    before = desk.series()
+
+    desk.observer.ended(a_record(model="one-more"))
+
+    assert desk.series() == before
+    other = {**CHAT, "gen_ai_request_model": OTHER_MODELS, "error_type": ""}
+    assert desk.value("gen_ai_server_request_duration_seconds_count", **other) == 51
 
 
 def test_every_family_is_registered_as_it_is_described(desk: Desk) -> None:

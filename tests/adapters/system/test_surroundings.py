@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
+from passlib.hash import argon2
 
 from adapters.system import argon2id
 from adapters.system.clock import SystemClock
@@ -85,6 +86,15 @@ def test_only_weaker_hashes_are_outdated(head: str, weaker: bool) -> None:  # no
     stored = head + "c29tZXNhbHRzb21lc2FsdA$" + "A" * 43
 
     assert argon2id.is_weaker(stored) is weaker
+
+
+@pytest.mark.parametrize("cost", [{"memory_cost": 131_080}, {"time_cost": 9}, {"parallelism": 9}], ids=str)
+def test_a_hash_that_costs_too_much_to_check_matches_nothing(cost: dict[str, int]) -> None:
+    cheap = {"memory_cost": 128, "time_cost": 1, "parallelism": 1}
+    affordable, expensive = argon2.using(type="ID", **cheap), argon2.using(type="ID", **(cheap | cost))
+
+    assert argon2id.matches("nz_any", affordable.hash("nz_any"))
+    assert not argon2id.matches("nz_any", expensive.hash("nz_any"))
 
 
 async def test_who_leaves_does_not_free_the_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 
 import httpx
 import pytest
 
-from entrypoints.observability.listener import MetricsPortTaken, read_bind, serve_metrics
-from tests.e2e.programs import free_port
+from entrypoints.observability.listener import MOST_OPEN, MetricsPortTaken, read_bind, serve_metrics
+from tests.e2e.programs import eventually, free_port
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def numbers() -> bytes:
@@ -88,12 +93,45 @@ async def test_one_who_says_nothing_keeps_nobody_waiting() -> None:
     port = free_port()
 
     async with serve_metrics(f"127.0.0.1:{port}", numbers), httpx.AsyncClient() as client:
-        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(10)]
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MOST_OPEN - 1)]
         answer = await client.get(f"http://127.0.0.1:{port}/metrics")
 
     assert answer.text == "a_number 1.0\n"
     for _, writer in silent:
         writer.close()
+
+
+async def test_no_more_connections_are_open_than_may_be() -> None:
+    port = free_port()
+
+    async with serve_metrics(f"127.0.0.1:{port}", numbers), asyncio.timeout(5):
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MOST_OPEN)]
+        reader, one_more = await asyncio.open_connection("127.0.0.1", port)
+
+        assert await reader.read() == b""
+
+    for _, writer in [*silent, (reader, one_more)]:
+        writer.close()
+
+
+async def test_one_who_does_not_read_his_answer_is_let_go() -> None:
+    port, asked = free_port(), asyncio.Event()
+
+    async def long() -> bytes:
+        asked.set()
+        return b"x" * 16_000_000
+
+    async with serve_metrics(f"127.0.0.1:{port}", long, patience_s=0.1):
+        with socket.socket() as lazy:
+            lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            lazy.connect(("127.0.0.1", port))
+            before = open_files()
+            lazy.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+            await asked.wait()
+            for _ in eventually(5):
+                await asyncio.sleep(0.01)
+                if open_files() == before:
+                    break
 
 
 async def test_its_end_frees_the_port() -> None:
