@@ -186,7 +186,6 @@ class LiveCalls:
                 call.end(cut)
 
     async def drained(self) -> None:
-        """Returns when no call is left."""
-        tasks = [call.task for call in self]
-        if tasks:
-            await asyncio.wait(tasks)
+        """Returns when no call is left, those that begin meanwhile included."""
+        while self._calls:
+            await asyncio.wait([call.task for call in self])

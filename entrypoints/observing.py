@@ -5,9 +5,13 @@ No line ever holds a whole API key: what looks like one is blotted out on the la
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
+import os
 import re
 import sys
+from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
@@ -27,7 +31,11 @@ def _blot(line: str) -> str:
 
 
 def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
-    return _blot(msgspec.json.encode(event, enc_hook=repr).decode())
+    try:
+        line = msgspec.json.encode(event, enc_hook=repr).decode()
+    except UnicodeEncodeError:  # half a surrogate pair, as file names have it that are no text
+        line = json.dumps(event, default=repr)
+    return _blot(line)
 
 
 class _Console:
@@ -40,9 +48,21 @@ class _Console:
         return _blot(str(self._render(logger, method, event)))
 
 
+class _Printed(structlog.PrintLogger):
+    """Prints lines. One that cannot be written, to a full disk or to nobody, is lost, and the work goes on."""
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
+
 def set_up_logs(level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
     """Sends every log line of this process to one stream, by default standard error."""
-    out = stream or sys.stderr
+    # There is no standard error when whoever started us has closed it.
+    out = stream or sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115  open as long as the program runs
     threshold = logging.getLevelNamesMapping()[level.value.upper()]
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
@@ -53,7 +73,7 @@ def set_up_logs(level: LogLevel, form: LogFormat, stream: TextIO | None = None) 
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=lambda *_: _Printed(out),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(out)

@@ -28,6 +28,8 @@ from hypercorn.utils import wrap_app
 from starlette.applications import Starlette
 
 _LOOK_EVERY_S = 0.05
+_FLUSH_S = 5.0
+"""For a connection's last bytes to be taken. A client that does not read would otherwise keep it for ever."""
 _log = structlog.get_logger("neuronetz")
 
 
@@ -59,15 +61,29 @@ class Worker:
 
 
 class _Connection(TCPServer):
-    """One connection, let go when its client closes it.
+    """One connection, let go when its client closes it, and within bounds when we do.
 
     Hypercorn ends it too, but then waits for its idle timer: each client that has gone would cost a descriptor and a
-    parser until the keep-alive time is over.
+    parser until the keep-alive time is over. And when it closes one, it waits until all that was sent is taken.
     """
 
     async def _read_data(self) -> None:
         await super()._read_data()
         await self.idle_task.stop()
+
+    async def _close(self) -> None:
+        forced = self._force_later()
+        try:
+            await super()._close()
+        finally:
+            forced.cancel()
+
+    async def _initiate_server_close(self) -> None:
+        self._force_later()
+        await super()._initiate_server_close()
+
+    def _force_later(self) -> asyncio.TimerHandle:
+        return self.loop.call_later(_FLUSH_S, self.writer.transport.abort)
 
 
 @contextlib.asynccontextmanager

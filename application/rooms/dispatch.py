@@ -58,6 +58,7 @@ class Dispatch:
         hosts = dict(self.backends.healthy_hosts(permitted.model.canonical))
         self.asked_s = self.clock.monotonic_s()
         while hosts:
+            self.turn_s = None
             self._turn = await self.turns.take(in_tiers(hosts))
             name = self.backend = self._turn.backend
             self.turn_s = self.clock.monotonic_s()

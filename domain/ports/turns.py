@@ -36,7 +36,8 @@ class Turns(Protocol):
     """Gives out turns, first come, first served among those who can use the backend that becomes free.
 
     A turn is a lease: it is kept by `renew`, and free 30 s after the last of them, for a process that died gives
-    nothing back. Who waits in a dead process is out of the line after 3 s.
+    nothing back. Who waits in a dead process is out of the line after 3 s; what it was given until then is free 5 s
+    later.
     """
 
     @abstractmethod

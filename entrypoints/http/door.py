@@ -210,10 +210,23 @@ def _extra(reason: Refusal | Fault) -> Headers:
 
 
 async def _watch(live: LiveCall, reply: HttpReply, receive: Receive) -> None:
-    """Waits for the end of the answer or of the client, and cuts the call if the client went first."""
+    """Waits for the end of the answer or of the client, and cuts the call if the client went first.
+
+    With a client that stays and does not read there is neither: its call is cut, and nobody would tell. Then this is
+    cancelled, and the server ends the connection.
+    """
+    watching = asyncio.current_task()
+    stays = True
+
+    def over(_: asyncio.Task[None]) -> None:
+        if watching is not None and stays and not reply.ended:
+            watching.cancel()
+
+    live.task.add_done_callback(over)
     try:
         while (await receive())["type"] != "http.disconnect":
             pass
+        stays = False
         if not reply.ending:
             live.end(HUNG_UP)
         await asyncio.wait([live.task])

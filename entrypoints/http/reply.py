@@ -34,6 +34,8 @@ class HttpReply(Reply):
         self.begun = False
         self.ending = False
         """Whether the last byte was handed over: from then on a disconnect is the ordinary end."""
+        self.ended = False
+        """Whether it was taken, too: the server then tells of the end."""
         self.status = 0
         self.bytes_out = 0
 
@@ -55,8 +57,7 @@ class HttpReply(Reply):
     async def finish(self) -> None:
         """The proper end."""
         if not self.ending:
-            self.ending = True
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._end_with(b"")
 
     async def break_off(self, fault: Fault) -> None:
         """An error in the stream, and its end."""
@@ -76,8 +77,12 @@ class HttpReply(Reply):
     async def _whole(self, status: int, headers: Headers, body: bytes) -> None:
         await self._start(status, [*headers, (b"content-length", b"%d" % len(body))])
         self.bytes_out += len(body)
+        await self._end_with(body)
+
+    async def _end_with(self, raw: bytes) -> None:
         self.ending = True
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._send({"type": "http.response.body", "body": raw, "more_body": False})
+        self.ended = True
 
     async def _start(self, status: int, headers: Headers) -> None:
         self.begun = True

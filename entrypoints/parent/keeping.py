@@ -63,6 +63,8 @@ class Orders:
     """Our own command line, up to the command."""
     stop_margin_s: float = 20.0
     """What a child that stops has beyond its drain time: for the linger before it, and the last settlements after."""
+    start_patience_s: float = 60.0
+    """For a child to listen: it has the stores to reach, and a machine that may be busy."""
 
 
 def keep(orders: Orders) -> None:
@@ -152,7 +154,8 @@ class Parent:
         # The parent's copy goes with the block, so that nobody is left waiting in a queue when all have stopped.
         with listen(settings.host, settings.port) as listener:
             async with self._metrics(settings.metrics_bind):
-                self._slots = [Slot(place + 1, self._starter(listener)) for place in range(settings.processes)]
+                patience_s, start = self._orders.start_patience_s, self._starter(listener)
+                self._slots = [Slot(place + 1, start, patience_s) for place in range(settings.processes)]
                 await self._begin()
                 _log.info("serving", host=settings.host, port=settings.port, processes=settings.processes)
                 async with asyncio.TaskGroup() as group:

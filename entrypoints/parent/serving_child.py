@@ -106,7 +106,7 @@ async def _attend(line: Line, stop: Stop, render: Callable[[], Awaitable[bytes]]
     async for word, _ in line.words():
         match word:
             case Word.METRICS:
-                line.say(Word.METRICS, await render())
+                line.say(Word.METRICS, await _rendered(render))
             case Word.LEAVE:
                 stop.asked.set()  # not `hear`: a signal may come as well, before or after, and is no haste then
             case Word.HURRY:
@@ -116,3 +116,11 @@ async def _attend(line: Line, stop: Stop, render: Callable[[], Awaitable[bytes]]
     if not stop.asked.is_set():
         _log.warning("parent_gone")
         stop.asked.set()
+
+
+async def _rendered(render: Callable[[], Awaitable[bytes]]) -> bytes:
+    try:
+        return await render()
+    except Exception:  # noqa: BLE001  a bug in a number must not cost the line: nothing else would tell us to leave
+        _log.exception("metrics_not_rendered")
+        return b""

@@ -21,8 +21,6 @@ import structlog
 from entrypoints.parent.backoff import pause_s, short_lives_after
 from entrypoints.parent.child import Child
 
-START_PATIENCE_S = 60.0
-"""For a child to listen: it has the stores to reach, and a machine that may be busy."""
 _log = structlog.get_logger("neuronetz")
 
 
@@ -49,6 +47,8 @@ class Slot:
 
     place: int
     _start: Start
+    _start_patience_s: float
+    """For a child to listen."""
     child: Child | None = None
     restarts: int = 0
     _short_lives: int = 0
@@ -73,7 +73,7 @@ class Slot:
             elif self.child is None or self.child.gone:
                 await self._start_again()
             else:
-                await self._news.wait()
+                await self._news_of(self.child)
 
     async def replace(self) -> bool:
         """Puts another child in, and lets the present one go when it listens; says whether it came to that."""
@@ -106,6 +106,17 @@ class Slot:
             self.restarts += 1
             self.child = await self._started(must_be_ready=False)
 
+    async def _news_of(self, child: Child) -> None:
+        """Returns when there are any. A child that hangs before it listens is killed: it would never give any."""
+        left_s = child.started_s + self._start_patience_s - asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(None if child.listening else left_s):
+                await self._news.wait()
+        except TimeoutError:
+            _log.error("process_start_given_up", process=self.place, after_s=self._start_patience_s)
+            child.kill()
+            await child.over()
+
     async def _started(self, *, must_be_ready: bool) -> Child | None:
         try:
             return await self._start(self.place, self._news.set, must_be_ready=must_be_ready)
@@ -123,7 +134,7 @@ class Slot:
 
     async def _listens(self, child: Child) -> bool:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(START_PATIENCE_S):
+            async with asyncio.timeout(self._start_patience_s):
                 while not (child.listening or child.gone):
                     self._news.clear()
                     await self._news.wait()

@@ -178,3 +178,19 @@ async def test_drained_returns_when_the_last_call_ends() -> None:
     await _gone(call)
 
     await drained
+
+
+async def test_drained_waits_for_calls_that_begin_meanwhile() -> None:
+    """A body that was on its way when the drain began is a call like the others."""
+    live = LiveCalls(FakeClock(), DEADLINES)
+    first = live.add("first", asyncio.create_task(_for_ever()))
+    drained = asyncio.create_task(live.drained())
+    await turns_of_the_loop()
+
+    second = live.add("second", asyncio.create_task(_for_ever()))
+    await _gone(first)
+    await turns_of_the_loop()
+    assert not drained.done()
+    await _gone(second)
+
+    await drained

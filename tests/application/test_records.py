@@ -6,15 +6,27 @@ from datetime import timedelta
 
 import pytest
 
+from application.live_calls import HUNG_UP
 from application.records import Observers
-from domain.faults import BackendFailed, FaultCode, StoreUnavailable
+from domain.faults import BackendFailed, BackendUnreachable, FaultCode, StoreUnavailable
 from domain.limits import Limits
 from domain.policies import Policy
 from domain.ports.call_observer import CallObserver, CallRecord, Room, TurnedAway
 from domain.ports.limit_store import Outdated
 from domain.refusals import Code, Refusal
 from domain.settlement import Outcome
-from tests.application.rig import HOLD, MODEL, NATIVE, NATIVE_WHOLE, Form, Rig, a_call, in_no_time, turns_of_the_loop
+from tests.application.rig import (
+    HOLD,
+    MODEL,
+    NATIVE,
+    NATIVE_WHOLE,
+    Form,
+    Rig,
+    RiggedBackend,
+    a_call,
+    in_no_time,
+    turns_of_the_loop,
+)
 from tests.contracts.call_observer import a_record
 from tests.fakes.call_observer import MemoryCallObserver
 from tests.fakes.model_backend import Scene
@@ -137,6 +149,24 @@ def test_a_backend_that_fails_before_its_first_byte_ends_the_call_there() -> Non
         assert record.error == FaultCode.BACKEND_FAILED
 
     in_no_time(story())
+
+
+async def test_who_leaves_the_line_for_a_second_backend_waited_for_a_turn() -> None:
+    one, two = RiggedBackend("one"), RiggedBackend("two", most_in_flight=1)
+    rig = await Rig.of(one, two)
+    await rig.turns.take([["two"]])
+    one.play(Scene(refuses=BackendUnreachable()))
+    served = rig.start(await rig.client())
+    await turns_of_the_loop()
+    rig.clock.advance(20)
+
+    served.live.end(HUNG_UP)
+    await served.end()
+
+    (record,) = rig.observer.records
+    assert rooms(record) == [*ENTERED, Room.TURN, Room.SETTLE]
+    assert record.backend is None
+    assert rig.ledger.settlements[0].queued_ms == 20_000
 
 
 def test_one_who_watches_and_fails_harms_nobody() -> None:

@@ -116,6 +116,7 @@ class AuditContract:
             ({"key_prefix": "nz_abcd1234"}, {"key_prefix": "nz_abcd1234"}),
             ({"event": "refused"}, {"event": "refused"}),
             ({"outcome": "cut"}, {"outcome": "cut"}),
+            ({"outcome": "rate_limited"}, {"event": "refused", "outcome": None, "code": "rate_limited"}),
             ({"request_id": "0123456789abcdef0123456789abcdef"}, {"request_id": "0123456789abcdef0123456789abcdef"}),
         ],
     )

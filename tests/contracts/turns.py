@@ -16,6 +16,7 @@ from tests.fakes.surroundings import FakeClock
 
 A, B, BOTH, B_BEFORE_A = [["a"]], [["b"]], [["a", "b"]], [["b"], ["a"]]
 LEASE_S = 30
+GIVEN_S = 5
 ALIVE_S = 3
 
 
@@ -375,6 +376,39 @@ class TurnsContract:
         other.give_back(first)
         await ended(waiter)
         await left(*ghosts)
+
+    async def test_a_turn_that_a_dead_process_was_given_is_free_soon(self, bench: TurnsBench) -> None:
+        doomed, other = await bench.join(a=1), await bench.join(a=1)
+        first = await other.take(A)
+        ghost = await in_line(doomed)
+        await bench.die(doomed)
+        other.give_back(first)
+        waiter = await in_line(other)
+
+        for _ in range(GIVEN_S - 1):
+            bench.clock.advance(1)
+            await other.renew()
+        assert not waiter.done()
+        bench.clock.advance(1)
+        await other.renew()
+
+        await ended(waiter)
+        await left(ghost)
+
+    async def test_a_turn_that_was_given_is_kept_as_long_as_any_once_it_is_renewed(self, bench: TurnsBench) -> None:
+        doomed, other = await bench.join(a=1), await bench.join(a=1)
+        first = await other.take(A)
+        waiter = await in_line(doomed)
+        other.give_back(first)
+        await ended(waiter)
+        await doomed.renew()
+        await bench.die(doomed)
+
+        bench.clock.advance(LEASE_S - 1)
+        assert (await other.standing()).in_flight == {"a": 1}
+        bench.clock.advance(1)
+
+        assert (await other.standing()).in_flight == {"a": 0}
 
     async def test_a_waiter_that_is_renewed_stays_in_line(self, bench: TurnsBench) -> None:
         turns = await bench.join(a=1)

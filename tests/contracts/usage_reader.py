@@ -135,6 +135,12 @@ class UsageContract:
         assert activity.minute == activity.ten_seconds == Flow(calls=0, refused=0, tokens=0)
         assert (activity.in_flight, activity.oldest_s, activity.tenants, activity.backends) == (0, None, [], [])
 
+    async def test_a_tenant_that_was_only_made_does_nothing(self, bench: UsageBench) -> None:
+        await bench.books.clock.set(START)
+        await bench.books.a_key()
+
+        assert (await bench.activity()).tenants == []
+
     async def test_the_last_seconds_and_the_last_minute_are_told_apart(self, bench: UsageBench) -> None:
         key = await bench.books.a_key(tenant=Budgets(daily=1000))
         await bench.books.clock.set(START)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -40,6 +41,14 @@ def send(
     lines = [f"POST {path} HTTP/1.1", "Host: g", f"Authorization: Bearer {key.text}", f"Content-Length: {len(body)}"]
     connection.sendall("\r\n".join([*lines, *(["Connection: close"] if close else []), "", ""]).encode() + body)
     return connection
+
+
+def read_to_end(connection: socket.socket, within_s: float = 5) -> None:
+    """Takes what was sent. Fails when its end does not come."""
+    connection.settimeout(within_s)
+    with contextlib.suppress(ConnectionResetError):
+        while connection.recv(1_000_000):
+            pass
 
 
 def leave(connection: socket.socket, ending: str) -> float:
@@ -176,6 +185,7 @@ def test_a_reader_that_stalls_is_cut_and_the_backend_let_go(
 
         entry = upstream(house, key)
         house.settled()
+        read_to_end(connection)
         connection.close()
 
         (finished,) = house.rows("select * from audit where tenant_id = %s and event = 'finished'", key.tenant_id)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +13,7 @@ import structlog
 
 from entrypoints.observing import set_up_logs
 from entrypoints.settings_words import LogFormat, LogLevel
+from tests.e2e.programs import program_environment
 
 KEY = "nz_" + "a1B2" * 12
 
@@ -59,3 +63,38 @@ def test_every_line_is_one_json_object(lines: io.StringIO) -> None:
 
     for line in lines.getvalue().splitlines():
         assert {"event", "level", "timestamp"} <= json.loads(line).keys()
+
+
+def test_a_line_that_is_no_unicode_is_written_all_the_same(lines: io.StringIO) -> None:
+    structlog.get_logger("neuronetz").info("seen", path="odd \udcff", thing=object())
+
+    assert "udcff" in lines.getvalue()
+
+
+class _FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, f"{len(text)} bytes too many")
+
+
+@pytest.mark.usefixtures("lines")
+def test_a_log_that_cannot_be_written_harms_nobody() -> None:
+    set_up_logs(LogLevel.INFO, LogFormat.JSON, _FullDisk())
+
+    structlog.get_logger("neuronetz").info("seen")
+    structlog.get_logger("neuronetz").bind(key=1).critical("seen")
+
+
+_LOGS = """
+import structlog
+from entrypoints.observing import set_up_logs
+from entrypoints.settings_words import LogFormat, LogLevel
+for form in LogFormat:
+    set_up_logs(LogLevel.INFO, form)
+    structlog.get_logger("neuronetz").info("seen")
+"""
+
+
+def test_a_program_whose_outputs_are_closed_runs_all_the_same() -> None:
+    closed = ["/bin/sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, _LOGS]
+
+    assert subprocess.run(closed, env=program_environment(), timeout=30, check=False).returncode == 0

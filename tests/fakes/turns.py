@@ -13,6 +13,7 @@ from domain.faults import FaultCode, Overloaded, StoreUnavailable
 from domain.ports.turns import Candidates, Turn, Turns, TurnStanding
 
 _LEASE_MS = 30_000
+_GIVEN_MS = 5_000
 _ALIVE_MS = 3_000
 
 
@@ -41,8 +42,8 @@ class TurnBoard:
     def taken(self, backend: str) -> int:
         return sum(at == backend and ends > self.now_ms() for at, ends in self.leases.values())
 
-    def lease(self, turn_id: str, backend: str) -> None:
-        self.leases[turn_id] = (backend, self.now_ms() + _LEASE_MS)
+    def lease(self, turn_id: str, backend: str, for_ms: int = _LEASE_MS) -> None:
+        self.leases[turn_id] = (backend, self.now_ms() + for_ms)
 
     def best_of(self, candidates: Candidates, most: Mapping[str, int]) -> str | None:
         for tier in candidates:
@@ -65,7 +66,7 @@ class TurnBoard:
             backend = self.best_of(waiter.candidates, most)
             if backend is not None:
                 self.line.remove(waiter)
-                self.lease(waiter.turn_id, backend)
+                self.lease(waiter.turn_id, backend, _GIVEN_MS)
                 waiter.owner.hear(waiter, backend)
 
     def forget(self) -> None:

@@ -26,7 +26,7 @@
 --
 -- It may run when memory is full: turns must end then, too, and no call that is new comes this far.
 
-local LEASE_MS, ALIVE_MS, KEEP_S, AT_ONCE = 30000, 3000, 60, 16
+local LEASE_MS, GIVEN_MS, ALIVE_MS, KEEP_S, AT_ONCE, MOST_AT_ONCE = 30000, 5000, 3000, 60, 16, 1024
 local QUEUE, ALIVE, WISHES = KEYS[1], KEYS[2], KEYS[3]
 
 -- Most turns end while nobody waits. Then nothing is handed on, and it does not matter what time it is.
@@ -75,8 +75,8 @@ local function best_of(candidates)
   return best
 end
 
-local function lease(backend, id)
-  redis.call('ZADD', backend.leases, now_ms + LEASE_MS, id)
+local function lease(backend, id, for_ms)
+  redis.call('ZADD', backend.leases, now_ms + for_ms, id)
   redis.call('EXPIRE', backend.leases, KEEP_S)
   if backend.taken then backend.taken = backend.taken + 1 end
 end
@@ -99,21 +99,25 @@ local function drop_the_dead()
 end
 
 -- A waiter keeps its place while what it wants is taken; who comes after it may want something else.
+-- What it is given is its for a moment only, until it renews: it may have died in the line.
 local function hand_on()
   drop_the_dead()
-  local given, passed_over = {}, 0
+  local given, passed_over, at_once, vain = {}, 0, AT_ONCE, {}
   while some_has_room() do
-    local ids = redis.call('ZRANGE', QUEUE, passed_over, passed_over + AT_ONCE - 1)
+    local ids = redis.call('ZRANGE', QUEUE, passed_over, passed_over + at_once - 1)
     if #ids == 0 then break end
+    at_once = math.min(2 * at_once, MOST_AT_ONCE)
     local wishes = redis.call('HMGET', WISHES, unpack(ids))
     for i, id in ipairs(ids) do
-      local backend = best_of(wishes[i] or '')
+      local wish = wishes[i] or ''
+      local backend = not vain[wish] and best_of(wish)
       if backend then
         take_out_of_line(id)
-        lease(backend, id)
+        lease(backend, id, GIVEN_MS)
         given[id] = backend.name
         redis.call('PUBLISH', 'nz:{turns}:to:' .. string.match(id, '^[^:]*'), id .. ' ' .. backend.name)
       else
+        vain[wish] = true  -- room only becomes less here
         passed_over = passed_over + 1
       end
     end
@@ -132,7 +136,7 @@ function verbs.take()
     backend = best_of(candidates)
   end
   if backend then
-    lease(backend, id)
+    lease(backend, id, LEASE_MS)
     return {ok = 'T ' .. backend.name}
   end
   if waiting >= may_wait then
@@ -153,7 +157,7 @@ end
 
 local function has_already(id)
   for i = 1, count do
-    if redis.call('ZSCORE', backends[i].leases, id) then return backends[i].name end
+    if redis.call('ZSCORE', backends[i].leases, id) then return backends[i] end
   end
 end
 
@@ -172,8 +176,13 @@ function verbs.renew()
     if redis.call('ZSCORE', QUEUE, id) then
       redis.call('ZADD', ALIVE, now_ms + ALIVE_MS, id)
     else
-      had[i] = has_already(id)
-      if not had[i] then put_in_line(id, ARGV[i + 1], ARGV[i + 2]) end  -- the store forgot it
+      local backend = has_already(id)
+      if backend then
+        redis.call('ZADD', backend.leases, now_ms + LEASE_MS, id)
+        had[i] = backend.name
+      else
+        put_in_line(id, ARGV[i + 1], ARGV[i + 2])  -- the store forgot it
+      end
     end
   end
   for i = 1, 3 do redis.call('EXPIRE', KEYS[i], KEEP_S) end

@@ -40,8 +40,11 @@ def parent(folder: Path) -> None:
 
     set_up_logs(settings().log_level, settings().log_format)
     program = [sys.executable, __file__, str(folder)]
+    orders = keeping.Orders(
+        settings=settings(), reread=settings, program=program, stop_margin_s=0.5, start_patience_s=3.0
+    )
     try:
-        keeping.keep(keeping.Orders(settings=settings(), reread=settings, program=program, stop_margin_s=0.5))
+        keeping.keep(orders)
     except Exception as error:  # noqa: BLE001  told as the command line would
         complain(str(error))
         sys.exit(1)
@@ -60,7 +63,9 @@ def child(folder: Path, place: int, line: socket.socket) -> None:
     if behaviour == "leaves an orphan":
         subprocess.Popen(["/bin/sh", "-c", "sleep 0.3 & echo $! > orphan"], cwd=folder)
     signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour == "deaf" else lambda *_: _leave(line))
-    if behaviour != "never listens":
+    if behaviour == "never listens":
+        (folder / "hangs").touch()
+    else:
         line.sendall(_HEAD.pack(_LISTENING, 0))
     if behaviour == "dies":
         time.sleep(0.1)

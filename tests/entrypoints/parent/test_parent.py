@@ -120,6 +120,22 @@ def test_a_child_that_leaves_by_itself_is_followed_by_another(parent: Parent) ->
     assert events(parent, "process_start_waits") == []
 
 
+def test_a_child_that_hangs_before_it_listens_is_followed_by_another(parent: Parent) -> None:
+    parent.behave("never listens")
+    send(living(parent)[0], signal.SIGKILL)
+    for _ in eventually(10):
+        if (parent.folder / "hangs").exists():
+            break
+    hanging = events(parent, "process_started")[2]
+    parent.behave("")
+
+    started = wait_for(parent, "process_ready", 3)
+
+    assert started[2]["process"] == 1
+    assert started[2]["pid"] != hanging["pid"]
+    assert hanging["pid"] not in living(parent)
+
+
 def test_sighup_replaces_every_child_one_after_another(parent: Parent) -> None:
     before = living(parent)
 
