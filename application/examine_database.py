@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from application.counting import counted
 from application.findings import Finding, latency, ok, problem, warning
 from domain.ports.inspection import BookFacts, ClockReading, DatabaseFacts
 
@@ -113,7 +114,7 @@ def _connections(facts: DatabaseFacts) -> Finding:
         return ok("postgres.connections", sentence)
     return warning(
         "postgres.connections",
-        f"{sentence} {gateways} gateway processes take up to {wanted}.",
+        f"{sentence} {counted(gateways, 'gateway process takes', 'gateway processes take')} up to {wanted}.",
         f"Raise max_connections, to {CONNECTIONS_A_GATEWAY} a gateway process and what others need.",
     )
 
@@ -141,7 +142,7 @@ def _partitions(books: BookFacts) -> Finding:
             "The audit has no room beyond this month.",
             "Start a gateway, which makes it, or run `select neuronetz.make_audit_partitions()` there.",
         )
-    return ok("audit.partitions", f"The audit has room for {books.partitions_ahead} months after this one.")
+    return ok("audit.partitions", f"The audit has room for {counted(books.partitions_ahead, 'month')} after this one.")
 
 
 def _gateways(books: BookFacts, patience: Patience) -> Finding:
@@ -150,7 +151,7 @@ def _gateways(books: BookFacts, patience: Patience) -> Finding:
     hosts = ", ".join(sorted({sign.host for sign in alive}))
     if not alive:
         return warning("gateways.alive", "No gateway runs.", "Start one: neuronetz-gateway serve")
-    sentence = f"{len(alive)} gateway processes are alive, on {hosts}."
+    sentence = f"{counted(len(alive), 'gateway process is', 'gateway processes are')} alive, on {hosts}."
     if silent:
         return warning(
             "gateways.alive",

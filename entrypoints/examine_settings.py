@@ -18,7 +18,7 @@ from entrypoints.settings import Settings, SettingsError
 from entrypoints.settings_checks import HOW_TO_MAKE_A_PEPPER
 from entrypoints.settings_reading import merged, read_values
 
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OWNERS = stat.S_IRUSR | stat.S_IWUSR
 _LEAST_FREE = 0.1
 _LEAST_FREE_BYTES = 2**30
 _REQUIRED = ("DATABASE_URL", "REDIS_URL", "KEY_PEPPER", "OLLAMA_BACKENDS")
@@ -46,22 +46,25 @@ def _said(sentence: str, found: Sequence[str]) -> bool:
 
 
 def examine_env_file(file: Path | None) -> Finding:
-    """Whether the file with the secrets is its owner's alone."""
+    """Whether the secrets in the file are closed to others. A file of root's may be read by a group: the gateway's."""
     if file is None:
         return ok("env_file", "No .env file is read.")
     found = file.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    most = _OWNERS | stat.S_IRGRP if found.st_uid == 0 else _OWNERS
+    if mode & ~most & (stat.S_IRWXG | stat.S_IRWXO):
+        return problem(
+            "env_file",
+            f"{file} holds secrets and is open to others (mode {mode:04o}).",
+            f"chmod {mode & most:o} {file}",
+        )
     if found.st_uid not in (os.geteuid(), 0):
         return warning(
             "env_file",
             f"{file} belongs to uid {found.st_uid}, who can change what is served.",
-            f"chown {os.geteuid()} {file}",
+            f"If that is not the gateway's own account: chown {os.geteuid()} {file}",
         )
-    mode = stat.S_IMODE(found.st_mode)
-    if mode & _OTHERS:
-        return problem(
-            "env_file", f"{file} holds secrets and is open to others (mode {mode:04o}).", f"chmod 600 {file}"
-        )
-    return ok("env_file", f"{file} is its owner's alone (mode {mode:04o}).")
+    return ok("env_file", f"{file} is not open to others (mode {mode:04o}).")
 
 
 def examine_secrets(settings: Settings, *, prompt_log_keys: int | None) -> Sequence[Finding]:

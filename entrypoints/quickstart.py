@@ -25,6 +25,7 @@ from rich.markup import escape
 
 from adapters.ollama.model_backend import probe
 from adapters.postgres.migrating import upgrade
+from application.counting import counted
 from domain.faults import BackendFault
 from domain.keys import Secret
 from domain.ports.registers import Taken
@@ -58,6 +59,8 @@ class Wishes:
     """What was asked for on the command line."""
 
     state_dir: Path
+    env_file: Path | None = None
+    """What other commands must be told to find the stores; None where they look by themselves."""
     once: bool = False
     run_as: str | None = None
     host: str = "127.0.0.1"
@@ -152,7 +155,8 @@ async def _serve(
         async def when_ready() -> None:
             async with _trial_key(served, key) as trial:
                 model = await show_answer(base_url, trial, screen)
-            show_lines(base_url, key, model, TENANT, screen)
+            named = [] if wishes.env_file is None or stores is None else ["--env-file", str(wishes.env_file)]
+            show_lines(base_url, key, model, ["neuronetz-gateway", *named, "usage", "--tenant", TENANT], screen)
             if not wishes.once:
                 screen.line(f"\nServing on {base_url}. Ctrl-C stops it. Log: gateway.log in the data directory.")
                 await _stores_run(stores)
@@ -178,7 +182,7 @@ async def _backend(settings: Settings, screen: Screen) -> AsyncIterator[Settings
                 survey = await probe(address)
         except (BackendFault, TimeoutError):
             continue
-        screen.step(f"Ollama {survey.version} at {address.url} has {len(survey.models)} models")
+        screen.step(f"Ollama {survey.version} at {address.url} has {counted(len(survey.models), 'model')}")
         yield settings
         return
     if (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -93,8 +95,16 @@ def _chat_model(models: list[dict[str, Any]]) -> str | None:
     return next((str(model["name"]) for model in models if chats(model)), None)
 
 
-def show_lines(base_url: str, key: Secret | None, model: str | None, tenant: str, screen: Screen) -> None:
-    """Lines to copy; without the key when only its holder knows it."""
+def show_lines(base_url: str, key: Secret | None, model: str | None, usage: Sequence[str], screen: Screen) -> None:
+    """Lines to copy; without the key when only its holder knows it.
+
+    Args:
+        base_url: of the gateway.
+        key: the caller's.
+        model: to name in them.
+        usage: the command that shows what was used.
+        screen: where to.
+    """
     shown, named = "$NEURONETZ_KEY" if key is None else key.unwrap(), model or "MODEL"
     messages = '"messages": [{"role": "user", "content": "Hello"}]'
     screen.line("Try it, in Ollama's own dialect and in OpenAI's:\n")
@@ -103,4 +113,4 @@ def show_lines(base_url: str, key: Secret | None, model: str | None, tenant: str
         screen.line(f'    -H "Authorization: Bearer {shown}" \\')
         screen.line(f'    -d \'{{"model": "{named}", {messages}{extra}}}\'\n')
     screen.line(f"For an OpenAI client: base URL {base_url}/v1 and the key. To see what was used:")
-    screen.line(f"  neuronetz-gateway usage --tenant {tenant}")
+    screen.line(f"  {shlex.join(usage)}")

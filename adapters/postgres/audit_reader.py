@@ -14,19 +14,21 @@ the place before (`HORIZON`). Much news comes in parts; a place then also says w
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import attrs
 import msgspec
+import psycopg
 
 from adapters.postgres.audit_queries import (
     BEHIND,
     FIRST_PARTITION,
     HORIZON,
     NEWEST_FIRST,
+    OLD_OR_SEEN,
     OLDEST_FIRST,
     SEEN,
     SNAPSHOT,
@@ -37,18 +39,22 @@ from adapters.postgres.audit_queries import (
 )
 from adapters.postgres.pool import Connection, Pool
 from adapters.postgres.rows import Row
-from domain.faults import FaultCode
-from domain.ports.audit_reader import AuditFilter, AuditLine, AuditNews, AuditPage, AuditPlace, AuditReader
+from domain.faults import FaultCode, StoreUnavailable
+from domain.ports.audit_reader import AuditFilter, AuditNews, AuditPage, AuditPlace, AuditReader, SearchTooLong
 from domain.ports.registers import Unknown
 
 MOST_NEWS = 5_000
-_PAGE = 2_000
-_SLICE = timedelta(hours=1)
-_WIDEST_SLICE = timedelta(days=1)
+PAGE = 2_000
+_SLICE = timedelta(minutes=10)
+_NARROWEST_SLICE = timedelta(seconds=1)
+_WIDEST_SLICE = timedelta(hours=3)
 _PATIENCE_S = 60.0
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 _FIRST_LOOK = timedelta(minutes=10)
 _WIDER = 8
+
+_Key = tuple[datetime, UUID, UUID, str]
+"""What lines are ordered by."""
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -61,7 +67,7 @@ class _Place(msgspec.Struct, frozen=True):
     seen: str = ""
     """The snapshot that is being told of, if a part of it was told."""
     next_horizon: datetime = _NEVER
-    last: tuple[datetime, UUID, UUID, str] | None = None
+    last: _Key | None = None
     """The last line that was told of that snapshot."""
 
     def written(self) -> AuditPlace:
@@ -71,8 +77,7 @@ class _Place(msgspec.Struct, frozen=True):
         return [SEEN, UNSEEN_BEFORE, *([BEHIND] if self.last else [])]
 
     def values(self) -> dict[str, Any]:
-        names = ("last_at", "last_tenant", "last_request", "last_event")
-        return dict(zip(names, self.last or (None,) * len(names), strict=True)) | {"before": self.before}
+        return _behind(self.last) | {"before": self.before}
 
 
 @attrs.frozen
@@ -92,14 +97,15 @@ class _Search:
 class PostgresAuditReader(AuditReader):
     """Reads on the pool's connections, one question at a time."""
 
-    def __init__(self, pool: Pool, *, most_news: int = MOST_NEWS) -> None:
+    def __init__(self, pool: Pool, *, most_news: int = MOST_NEWS, page: int = PAGE) -> None:
         self._pool = pool
         self._most_news = most_news
+        self._page = page
 
     async def newest(self, wanted: AuditFilter, most: int) -> AuditNews:
         """See the port. Looks back in steps that grow, because nothing finds the last of many lines at once."""
         horizon = await self._horizon()
-        async with self._asked() as connection:
+        async with _told_if_broken_off(), self._asked() as connection:
             search, snapshot = await _search(connection, wanted), await _one(connection, SNAPSHOT)
             floor = wanted.since or (await _one(connection, FIRST_PARTITION))["starts"] or snapshot["now"]
             found: list[Row] = []
@@ -107,8 +113,8 @@ class PostgresAuditReader(AuditReader):
             start = min(end, snapshot["now"]) - span
             while True:
                 found += await search.lines(
-                    connection, max(start, floor), end, SEEN,
-                    order=NEWEST_FIRST, seen=snapshot["snapshot"], most=most - len(found),
+                    connection, max(start, floor), end, OLD_OR_SEEN,
+                    order=NEWEST_FIRST, horizon=horizon, seen=snapshot["snapshot"], most=most - len(found),
                 )  # fmt: skip
                 if len(found) == most or start <= floor:
                     break
@@ -134,31 +140,34 @@ class PostgresAuditReader(AuditReader):
         return AuditNews(lines=lines_of(rows), place=behind.written(), more=more)
 
     async def everything(self, wanted: AuditFilter) -> AsyncIterator[AuditPage]:
-        """See the port. Hour by hour, or more where there is little, each a transaction of its own: a long one would
-        keep vacuum from the ledger's tables.
+        """See the port. Each page is a transaction of its own: whoever writes the lines down may take his time, and a
+        long transaction would keep vacuum from the ledger's tables. A page is looked for within a slice of time, narrow
+        where there is much, because what is behind the page is sorted with it.
         """
+        horizon = await self._horizon()
         async with self._asked() as connection:
             search, snapshot = await _search(connection, wanted), await _one(connection, SNAPSHOT)
             floor = (await _one(connection, FIRST_PARTITION))["starts"] or snapshot["now"]
         first = max(wanted.since or floor, floor)
         end = min(wanted.until or _NEVER, snapshot["now"] + _SLICE)
-        start, span = first, _SLICE
+        start, span, last, begins = first, _SLICE, None, end
         while start < end:
-            stop, found = min(start + span, end), 0
-            async for lines in self._slice(search, start, stop, snapshot["snapshot"]):
-                found += len(lines)
-                yield AuditPage(lines=lines, passed=(stop - first) / (end - first))
-            start, span = stop, min(2 * span, _WIDEST_SLICE) if found < _PAGE else _SLICE
+            stop = min(start + span, end)
+            async with self._asked() as connection:
+                rows = await search.lines(
+                    connection, start, stop, OLD_OR_SEEN, *([BEHIND] if last else []),
+                    order=f"{OLDEST_FIRST} limit %(most)s",
+                    horizon=horizon, seen=snapshot["snapshot"], most=self._page, **_behind(last),
+                )  # fmt: skip
+            if rows:
+                begins = min(begins, rows[0]["at"])
+            if len(rows) == self._page:
+                start, span, last = rows[-1]["at"], max(span / 2, _NARROWEST_SLICE), _key(rows[-1])
+            else:
+                start, span, last = stop, min(2 * span, _WIDEST_SLICE), None
+            # Counted from the first line: the days of a month before it were behind us at once.
+            yield AuditPage(lines=lines_of(rows), passed=(start - begins) / (end - begins) if begins < end else 0.0)
         yield AuditPage(lines=[], passed=1.0)
-
-    async def _slice(
-        self, search: _Search, start: datetime, stop: datetime, seen: str
-    ) -> AsyncIterator[Sequence[AuditLine]]:
-        query = lines_where(search.filters, SEEN, order=OLDEST_FIRST)
-        async with self._asked() as connection, connection.cursor(name="audit") as cursor:
-            await cursor.execute(query, {**search.filters, "from": start, "to": stop, "seen": seen})
-            while rows := await cursor.fetchmany(_PAGE):
-                yield lines_of(rows)
 
     async def _horizon(self) -> datetime:
         # A transaction of its own: asked in that of the snapshot, one that ends in between would be in neither.
@@ -168,6 +177,16 @@ class PostgresAuditReader(AuditReader):
 
     def _asked(self) -> AbstractAsyncContextManager[Connection]:
         return self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE, patience_s=_PATIENCE_S)
+
+
+@asynccontextmanager
+async def _told_if_broken_off() -> AsyncIterator[None]:
+    try:
+        yield
+    except StoreUnavailable as fault:
+        if isinstance(fault.__cause__, psycopg.errors.QueryCanceled):
+            raise SearchTooLong from fault
+        raise
 
 
 async def _one(connection: Connection, query: str) -> Row:
@@ -185,5 +204,10 @@ async def _search(connection: Connection, wanted: AuditFilter) -> _Search:
     return _Search(values_of(wanted, row["id"]))
 
 
-def _key(row: Row) -> tuple[datetime, UUID, UUID, str]:
+def _key(row: Row) -> _Key:
     return row["at"], row["tenant_id"], row["request_id"], row["event"]
+
+
+def _behind(last: _Key | None) -> dict[str, Any]:
+    names = ("last_at", "last_tenant", "last_request", "last_event")
+    return dict(zip(names, last or (None,) * len(names), strict=True))

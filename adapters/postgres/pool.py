@@ -28,7 +28,7 @@ from adapters.postgres.address import DatabaseAddress
 from domain.faults import FaultCode, StoreUnavailable
 
 PATIENCE_S = 1.0
-_STATEMENT_TIMEOUT_MS = "30000"
+_STATEMENT_TIMEOUT_MS = 30_000
 _MOST_WAITING = 200
 _TRUSTED_FOR_S = 1.0
 
@@ -48,8 +48,15 @@ class PoolUse:
 class Pool:
     """At most so many connections, made when they are needed. Building it connects to nothing."""
 
-    def __init__(self, address: DatabaseAddress, *, name: str = "neuronetz-pool", most: int = 4) -> None:
-        settings = {"statement_timeout": _STATEMENT_TIMEOUT_MS, "client_connection_check_interval": "500"}
+    def __init__(
+        self,
+        address: DatabaseAddress,
+        *,
+        name: str = "neuronetz-pool",
+        most: int = 4,
+        statement_timeout_ms: int = _STATEMENT_TIMEOUT_MS,
+    ) -> None:
+        settings = {"statement_timeout": str(statement_timeout_ms), "client_connection_check_interval": "500"}
         self._parameters = address.parameters(name=name, settings=settings)
         self._places = asyncio.Semaphore(most)
         self._lent_now = 0

@@ -68,7 +68,7 @@ TENANT_FLOWS = f"""
     with recent as (
         select a.tenant_id, {_SUMS}
         from neuronetz.audit a
-        where a.at > %(now)s::timestamptz - interval '60 seconds'
+        where a.at > %(now)s::timestamptz - interval '60 seconds' and a.event not in ('admin', 'read')
         group by 1
     ), in_flight as (
         select h.tenant_id, count(*) as holds from neuronetz.holds h where h.state = 'open' group by 1

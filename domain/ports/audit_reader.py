@@ -24,6 +24,7 @@ class AuditFilter:
     key_prefix: str | None = None
     event: str | None = None
     outcome: str | None = None
+    """An outcome or a code: refusals have a code alone."""
     request_id: str | None = None
     """32 hex digits."""
     since: datetime | None = None
@@ -84,12 +85,24 @@ class AuditPage:
     """How much of the span of time is behind it, 0 to 1."""
 
 
+class SearchTooLong(Exception):
+    """A search through more lines than there is patience for."""
+
+    def __init__(self) -> None:
+        super().__init__("PostgreSQL broke the search off, because it took too long.")
+
+
 class AuditReader(Protocol):
     """Reads the audit for the operator. `Unknown` is raised for a tenant that is not there."""
 
     @abstractmethod
     async def newest(self, wanted: AuditFilter, most: int) -> AuditNews:
-        """The last lines, at most so many, the newest last."""
+        """The last lines, at most so many, the newest last.
+
+        Raises:
+            StoreUnavailable: it cannot be asked.
+            SearchTooLong: of all time that is wanted; some of it may do.
+        """
 
     @abstractmethod
     async def follow(self, wanted: AuditFilter, after: AuditPlace) -> AuditNews:

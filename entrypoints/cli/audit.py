@@ -10,6 +10,7 @@ from typing import Any
 
 import rich_click as click
 
+from application.counting import counted
 from domain.faults import StoreUnavailable
 from domain.ports.audit_reader import EVENTS, AuditFilter, AuditLine, AuditNews
 from entrypoints.cli.audit_export import FORMATS, export, progress
@@ -31,7 +32,7 @@ def _filters(command: _Command) -> _Command:
         click.option("--tenant", metavar="NAME", shell_complete=complete_tenant, help="Of this tenant."),
         click.option("--key", "key_prefix", type=PrefixType(), shell_complete=complete_prefix, help="Of this key."),
         click.option("--event", type=click.Choice(EVENTS), help="Of this kind."),
-        click.option("--outcome", metavar="WORD", help="With this outcome, such as done or hung_up."),
+        click.option("--outcome", metavar="WORD", help="With this outcome or code, such as hung_up or rate_limited."),
         click.option("--request", "request_id", type=RequestIdType(), help="Of this request: its x-request-id."),
         click.option("--since", type=WhenType(), help=f"From then on: {ago}."),
         click.option("--until", type=WhenType(), help="Before then."),
@@ -93,7 +94,7 @@ def export_audit(session: Session, /, *, kind: str, output: Path, **given: Any) 
         count = session.run(
             lambda tools: export(tools.audit, _wanted(tools, given), kind, output, told), tenant=given["tenant"]
         )
-    say(f"{count:,} lines are in {output}.")
+    say(f"{counted(count, 'line is', 'lines are')} in {output}.")
 
 
 def _wanted(tools: OperatorTools, given: dict[str, Any]) -> AuditFilter:

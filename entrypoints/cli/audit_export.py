@@ -56,8 +56,12 @@ async def export(reader: AuditReader, wanted: AuditFilter, kind: str, output: Pa
 @contextlib.contextmanager
 def _beside(output: Path) -> Iterator[IO[str]]:
     """A file in the same folder, 0600, that becomes `output` at the end, or disappears."""
+    place = Path(os.path.realpath(output))
+    if place.exists() and not place.is_file():
+        # Root would put a file in the place of /dev/null.
+        raise Failure(f"{output} is a device or a pipe, which a file would replace. Name a file in a folder of yours.")
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
     except OSError as error:
         raise Failure(f"{output} cannot be written: {error.strerror}. Name a file in a folder of yours.") from error
     try:
@@ -65,7 +69,7 @@ def _beside(output: Path) -> Iterator[IO[str]]:
             yield file
             file.flush()
             os.fsync(descriptor)
-        os.replace(name, output)  # noqa: PTH105  beside mkstemp, which gives names
+        os.replace(name, place)  # noqa: PTH105  beside mkstemp, which gives names
     except OSError as error:
         raise Failure(f"{output} cannot be written: {error.strerror}.") from error
     finally:

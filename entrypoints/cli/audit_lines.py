@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from io import StringIO
 
 import attrs
+from rich.cells import cell_len
 
 from domain.models import shortest
 from domain.ports.audit_reader import AuditLine
@@ -75,7 +76,8 @@ def text_line(line: AuditLine) -> str:
     """One line for people, in columns that wait for longer values."""
     wide = _is_wide()
     cells, widths = (_cells(line), _WIDTHS) if wide else (_shortened(line), _NARROW_WIDTHS)
-    fitted = (visible(cell).ljust(width) for cell, width in zip(cells, widths, strict=True))
+    shown = map(visible, cells)
+    fitted = (cell + " " * (width - cell_len(cell)) for cell, width in zip(shown, widths, strict=True))
     return " ".join(fitted).rstrip()
 
 

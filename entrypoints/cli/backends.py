@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 import rich_click as click
 
+from application.counting import counted
 from domain.faults import BackendFault
 from domain.keys import Secret
 from domain.models import shortest
@@ -184,7 +185,7 @@ def _validate(session: Session, backend: BackendSettings) -> None:
             f"The backend {backend.name} at {backend.url} does not answer as Ollama does: {state.trouble} "
             "Correct URL or token, or add it unasked with --no-validate."
         )
-    note(f"{backend.name} answers: Ollama {state.version}, {len(state.models)} models.")
+    note(f"{backend.name} answers: Ollama {state.version}, {counted(len(state.models), 'model')}.")
 
 
 def _token(given: str | None) -> Secret | None:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import socket
+import sys
+import textwrap
 from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 import attrs
 import rich_click as click
 
+from application.counting import counted
 from application.examine_database import Patience, examine_database
 from application.examine_limiter import examine_limiter
 from application.findings import Finding, Level, ok, problem
@@ -117,7 +121,7 @@ async def _backend(session: Session, settings: Settings, backend: BackendSetting
     except BackendFault as fault:
         remedy = f"See that Ollama runs at {backend.url}, and that token and firewall let this host in."
         return [problem(subject, f"{backend.name} does not answer: {fault.sentence}", remedy), *of_token]
-    sentence = f"{backend.name} answers: Ollama {survey.version}, {len(survey.models)} models."
+    sentence = f"{backend.name} answers: Ollama {survey.version}, {counted(len(survey.models), 'model')}."
     if not _new_enough(survey.version):
         least = ".".join(map(str, LEAST_OLLAMA))
         old = f"{backend.name} runs Ollama {survey.version}, which leaks memory to who reaches it (CVE-2026-7482)."
@@ -145,13 +149,23 @@ def _resolved(host: str) -> Sequence[str]:
 
 def _show(finding: Finding) -> None:
     word, colour = _MARKS[finding.level]
-    click.echo(click.style(f"{word:<8}", fg=colour) + visible(f"{finding.subject}: {finding.sentence}"))
+    click.echo(click.style(f"{word:<8}", fg=colour) + _folded(f"{finding.subject}: {finding.sentence}", 8))
     if finding.remedy:
-        click.echo(f"{'':<8}  -> {visible(finding.remedy)}")
+        click.echo(f"{'':<8}  -> {_folded(finding.remedy, 13)}")
+
+
+def _folded(text: str, margin: int) -> str:
+    """Between words and within the margin on a terminal; in a pipe one line."""
+    if not sys.stdout.isatty():
+        return visible(text)
+    width = shutil.get_terminal_size().columns - margin
+    return f"\n{'':<{margin}}".join(
+        textwrap.wrap(visible(text), max(20, width), break_long_words=False, break_on_hyphens=False)
+    )
 
 
 def _conclude(findings: Findings) -> None:
     problems = sum(finding.level is Level.PROBLEM for finding in findings)
     warnings = sum(finding.level is Level.WARNING for finding in findings)
     click.echo()
-    click.echo(f"{len(findings)} points: {problems} problems, {warnings} warnings.")
+    click.echo(f"{counted(len(findings), 'point')}: {counted(problems, 'problem')}, {counted(warnings, 'warning')}.")

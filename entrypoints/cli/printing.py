@@ -42,6 +42,8 @@ class Column:
     side: Literal["left", "right"] = "left"
     whole: bool = attrs.field(default=attrs.Factory(lambda column: column.side == "right", takes_self=True))
     """Never folded, as what people select to copy."""
+    cut: bool = False
+    """Cut on a terminal rather than folded, where a row must be one line."""
     picture: bool = False
     """No value: left out of a pipe, and of a terminal that is too narrow for it."""
 
@@ -113,8 +115,15 @@ def drawn(title: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]])
     for column in columns:
         table.add_column(column.heading, justify=column.side, overflow="fold", no_wrap=column.whole)
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text("\n".join(_lines(cell))) for cell in row))
+        table.add_row(*(_drawn_cell(cell, column) for cell, column in zip(row, columns, strict=True)))
     return table
+
+
+def _drawn_cell(cell: Cell, column: Column) -> Text:
+    text = cell if isinstance(cell, Text) else Text("\n".join(_lines(cell)))
+    if column.cut:  # of the column itself this would make a column that does not give way to numbers
+        text.no_wrap, text.overflow = True, "ellipsis"
+    return text
 
 
 def _align(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:

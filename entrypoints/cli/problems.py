@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from application.administer_keys import AlreadyPast, NotGood
 from domain.faults import Fault, FaultCode, StoreUnavailable
+from domain.ports.audit_reader import SearchTooLong
 from domain.ports.registers import Taken, Unknown
 from domain.refusals import Refusal
 from entrypoints.cli.session import Session, UnknownTenant
@@ -25,7 +26,7 @@ STATUSES = {
     0: "it worked",
     STATUS_FAILED: "it did not work, and stderr says what to do; or `doctor` found a problem",
     2: "the command line is wrong; nothing was done",
-    STATUS_INTERRUPTED: "ended by Ctrl-C",
+    STATUS_INTERRUPTED: "ended by Ctrl-C; but 0 where that is the way to end it (`serve`, `quickstart`, `top`)",
 }
 """The exit statuses of every command."""
 EXIT_STATUSES = "\n\nExit statuses: " + "; ".join(f"{status} {words}" for status, words in STATUSES.items()) + "."
@@ -54,6 +55,7 @@ _SENTENCES = (Refusal, Fault, Failure, EnvFileError, EmbeddedError, MetricsPortT
 
 _REMEDIES: Sequence[tuple[type[Exception], str]] = (
     (Unknown, "List keys with `neuronetz-gateway list-keys --tenant NAME`."),
+    (SearchTooLong, "Give --since, or a later one."),
     (Taken, "Choose another name."),
     (AlreadyPast, "Give a later one, or a span such as 30d."),
     (NotGood, "Make a new one with `neuronetz-gateway create-key`."),

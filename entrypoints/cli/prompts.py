@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from domain.ports.prompt_journal import NotKept
 from domain.ports.registers import ApiKey
 from domain.prompts import LONGEST_TTL, SHORTEST_TTL, Listed
 from domain.transcripts import Said, answer_said, prompt_said
+from entrypoints.cli.completing import complete_prefix
 from entrypoints.cli.printing import (
     Cell,
     Column,
@@ -33,11 +33,10 @@ from entrypoints.cli.problems import Failure
 from entrypoints.cli.session import Session
 from entrypoints.cli.shapes import Document, key_document, span_in_words
 from entrypoints.cli.tenants import LATE, tenant_option
-from entrypoints.cli.values import PrefixType, SpanType, WhenType, since
+from entrypoints.cli.values import PrefixType, RequestIdType, SpanType, WhenType, as_of
 from entrypoints.operator_tools import OperatorTools
 
 _MOST_LISTED = 1000
-_REQUEST_ID = re.compile(r"(?:req_)?([0-9a-f]{32})", re.ASCII)
 _COLUMNS = [
     Column("Time, UTC"),
     Column("Request", whole=True),
@@ -47,21 +46,6 @@ _COLUMNS = [
 """Request ids are long: what else is known of a call stands below, or a terminal of 80 columns would cut them."""
 
 
-class _RequestId(click.ParamType[str]):
-    name = "REQUEST_ID"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """32 hex digits, whichever way they were copied."""
-        found = _REQUEST_ID.fullmatch(str(value).strip().lower().replace("-", ""))
-        if found is None:
-            self.fail(
-                f"{str(value)!r} is no request id; it is req_ and 32 hex digits, as in the answer's x-request-id",
-                param,
-                ctx,
-            )
-        return found[1]
-
-
 @click.command(
     "set-prompt-logging",
     epilog=examples(
@@ -69,7 +53,14 @@ class _RequestId(click.ParamType[str]):
         "neuronetz-gateway set-prompt-logging --key nz_abc12345 --off",
     ),
 )
-@click.option("--key", "prefix", type=PrefixType(), required=True, help="The key's public prefix.")
+@click.option(
+    "--key",
+    "prefix",
+    type=PrefixType(),
+    required=True,
+    shell_complete=complete_prefix,
+    help="The key's public prefix.",
+)
 @click.option("--ttl", type=SpanType(SHORTEST_TTL, LONGEST_TTL), help="How long each is kept, from 1h to 365d.")
 @click.option("--off", is_flag=True, help="Log no more; what is kept already goes when its time is over.")
 @json_option
@@ -114,7 +105,9 @@ def prompts() -> None:
     ),
 )
 @tenant_option
-@click.option("--key", "prefix", type=PrefixType(), help="Of this key alone, by its prefix.")
+@click.option(
+    "--key", "prefix", type=PrefixType(), shell_complete=complete_prefix, help="Of this key alone, by its prefix."
+)
 @click.option("--since", "given", type=WhenType(), help="From when on: 2027-01-31, 2027-01-31T18:00 (UTC), 2d, 12h.")
 @json_option
 @click.pass_obj
@@ -127,7 +120,7 @@ def list_prompts(
         return await tools.kept_prompts.entries(
             tenant,
             key_prefix=prefix,
-            since=since(given, tools.clock.now()),
+            since=as_of(given, tools.clock.now()),
             most=_MOST_LISTED,
             actor=session.actor,
         )
@@ -144,7 +137,7 @@ def list_prompts(
 
 
 @prompts.command("show", epilog=examples("neuronetz-gateway prompts show req_0123456789abcdef0123456789abcdef"))
-@click.argument("request_id", type=_RequestId(), metavar="REQUEST_ID")
+@click.argument("request_id", type=RequestIdType(), metavar="REQUEST_ID")
 @click.option("--raw", is_flag=True, help="Print the bytes that were kept, prompt and answer, into a file or pipe.")
 @json_option
 @click.pass_obj

@@ -15,6 +15,7 @@ from entrypoints.listening import PortTaken
 from entrypoints.observability.listener import MetricsPortTaken
 from entrypoints.observing import set_up_logs
 from entrypoints.settings import Settings, SettingsError
+from entrypoints.state_file import state_file
 
 _PORT = click.IntRange(1, 65535)
 _SIMULATED_PORT = 11435
@@ -25,7 +26,7 @@ _SIMULATED_PORT = 11435
     "serve",
     epilog=examples(
         "neuronetz-gateway serve --host 127.0.0.1 --port 8080",
-        "neuronetz-gateway --env-file /etc/neuronetz-gateway/gateway.env serve --processes 4",
+        "neuronetz-gateway --env-file /etc/neuronetz/gateway.env serve --processes 4",
     ),
 )
 @click.option("--host", metavar="H", help="Address to listen on.  [default: HOST]")
@@ -119,7 +120,8 @@ def quickstart(
     from entrypoints.quickstart_screen import NoAnswer  # noqa: PLC0415  as above
 
     state = state_dir or session.default_state_dir
-    wishes = whole.Wishes(once=once, state_dir=state, run_as=run_as, host=host, port=port)
+    env_file = None if state_dir is None else state_file(state).absolute()
+    wishes = whole.Wishes(once=once, state_dir=state, env_file=env_file, run_as=run_as, host=host, port=port)
     try:
         whole.quickstart(session.settings_of_quickstart(state), wishes)
     except (PortTaken, launch.GatewayBroken, CannotMigrate, NoAnswer) as error:

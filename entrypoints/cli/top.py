@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import termios
 import tty
@@ -57,7 +58,7 @@ async def _live(session: Session, tools: OperatorTools) -> None:
     frame = await watched.frame(tools, tenants_that_fit(console.height, len(watched.at_once)))
     probing = asyncio.create_task(watched.keep_probing())
     try:
-        with _q_pressed() as left, Live(console=console, screen=True, auto_refresh=False) as live:
+        with q_pressed(sys.stdin.fileno()) as left, Live(console=console, screen=True, auto_refresh=False) as live:
             while not left.is_set():
                 live.update(screen(frame, console.height), refresh=True)
                 with contextlib.suppress(TimeoutError):
@@ -122,13 +123,15 @@ async def _standing(tools: OperatorTools) -> TurnStanding | None:
 
 
 @contextlib.contextmanager
-def _q_pressed() -> Iterator[asyncio.Event]:
+def q_pressed(keys: int) -> Iterator[asyncio.Event]:
     """Set once q is pressed. The terminal hands keys on at once meanwhile, and shows none."""
-    left, loop, keys = asyncio.Event(), asyncio.get_running_loop(), sys.stdin.fileno()
+    left, loop = asyncio.Event(), asyncio.get_running_loop()
     before = termios.tcgetattr(keys)
 
     def read() -> None:
-        if sys.stdin.read(1) in ("q", "Q", ""):
+        # All that was typed: what `sys.stdin` has read ahead, no selector sees.
+        typed = os.read(keys, 1024)
+        if not typed or b"q" in typed.lower():
             left.set()
 
     tty.setcbreak(keys)

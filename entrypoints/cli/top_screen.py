@@ -11,13 +11,13 @@ from rich.console import Group
 from rich.text import Text
 
 from domain.ports.turns import TurnStanding
-from domain.ports.usage_reader import Activity, BackendFlow, Flow
+from domain.ports.usage_reader import Activity, BackendFlow, Flow, TenantFlow
 from entrypoints.cli.printing import Cell, Column, drawn, number, print_table, visible
 from entrypoints.cli.shapes import Document
 from entrypoints.cli.usage_chart import percent
 
 _BACKENDS = [
-    Column("Backend"),
+    Column("Backend", cut=True),
     Column("State", whole=True),
     Column("In flight", "right"),
     Column("At once", "right"),
@@ -25,11 +25,11 @@ _BACKENDS = [
     Column("Tokens/s\n60 s", "right"),
 ]
 _TENANTS = [
-    Column("Tenant"),
+    Column("Tenant", cut=True),
     Column("In flight", "right"),
     Column("Calls/min", "right"),
     Column("Tokens/min", "right"),
-    Column("of day's", "right"),
+    Column("of day's\nbudget", "right"),
     Column("Refused/min", "right"),
 ]
 _LINES_BESIDE_ROWS = 13
@@ -104,7 +104,18 @@ def document(frame: Frame) -> Document:
             }
             for name, at_once in frame.at_once.items()
         ],
-        "tenants": [attrs.asdict(flow) for flow in activity.tenants],
+        "tenants": [_tenant_document(flow) for flow in activity.tenants],
+    }
+
+
+def _tenant_document(flow: TenantFlow) -> Document:
+    """What `usage` shows too has the same name there."""
+    return {
+        "tenant": flow.tenant_name,
+        "in_flight": flow.in_flight,
+        "last_60_s": attrs.asdict(flow.minute),
+        "tokens_today_with_held": flow.today,
+        "daily_budget": flow.daily,
     }
 
 

@@ -36,20 +36,19 @@ _BY_TENANT = [
 
 def print_over_time(title: str, by: Span, uses: Sequence[SpanUse]) -> None:
     """One row a span."""
-    most = max((use.prompt_tokens + use.output_tokens for use in uses), default=0)
     print_table(
         title,
         _OVER_TIME,
         [
             [
                 use.starts.astimezone(UTC).strftime(_FORMS[by]),
-                _bar(use, most),
+                bar,
                 number(use.calls),
                 number(use.prompt_tokens),
                 number(use.output_tokens),
                 number(use.refused),
             ]
-            for use in uses
+            for use, bar in zip(uses, bars(uses), strict=True)
         ],
     )
 
@@ -103,11 +102,13 @@ def tenant_use_document(use: TenantUse) -> Document:
     }
 
 
-def _bar(use: SpanUse, most: int) -> str:
-    """What is there at all shows at least one mark."""
+def bars(uses: Sequence[SpanUse]) -> Sequence[str]:
+    """A bar for each. What is there at all shows at least one mark; what a correction took away shows none."""
     marks = ("█", "▒") if "utf" in (sys.stdout.encoding or "").lower() else ("#", "+")
-    return marks[0] * _marks(use.prompt_tokens, most) + marks[1] * _marks(use.output_tokens, most)
+    amounts = [(max(0, use.prompt_tokens), max(0, use.output_tokens)) for use in uses]
+    most = max(map(sum, amounts), default=0)
+    return ["".join(mark * _marks(amount, most) for mark, amount in zip(marks, pair, strict=True)) for pair in amounts]
 
 
 def _marks(amount: int, most: int) -> int:
-    return 0 if amount <= 0 else max(1, amount * _WIDTH // most)
+    return max(1, amount * _WIDTH // most) if amount else 0

@@ -19,6 +19,9 @@ _PREFIX = re.compile(r"nz_[0-9A-Za-z]{8}", re.ASCII)
 _PREFIX_LENGTH = 11
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhdw])", re.ASCII)
 _REQUEST_ID = re.compile(r"(?:[a-z]+[_-])?([0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12})", re.ASCII)
+_LONGEST_SPAN = timedelta(days=36_525)
+_YEARS = range(1900, 3000)
+"""Times that differ by no more than these can be added and subtracted without leaving the calendar."""
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -105,11 +108,14 @@ class WhenType(click.ParamType["datetime | timedelta"]):
         text = str(value).strip()
         span = _SPAN.fullmatch(text)
         if span is not None:
-            return timedelta(**{_UNITS[span[2]]: int(span[1])})
+            found = timedelta(**{_UNITS[span[2]]: int(span[1])})
+            return found if found <= _LONGEST_SPAN else self.fail(f"{text!r} is more than a hundred years", param, ctx)
         try:
             when = datetime.fromisoformat(text)
         except ValueError:
             self.fail(f"{text!r} is not a time; write 2027-01-31, 2027-01-31T18:00, 30d or 12h", param, ctx)
+        if when.year not in _YEARS:
+            self.fail(f"{text!r} is not within the years {_YEARS[0]} to {_YEARS[-1]}", param, ctx)
         return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
@@ -137,18 +143,13 @@ class SpanType(click.ParamType[timedelta]):
         return found
 
 
-def since(when: datetime | timedelta | None, now: datetime) -> datetime | None:
-    """The instant that WHEN names, looking back from now."""
-    return now - when if isinstance(when, timedelta) else when
-
-
 def expiry(when: datetime | timedelta | None, now: datetime) -> datetime | None:
     """The instant that WHEN names, as seen from now."""
     return now + when if isinstance(when, timedelta) else when
 
 
 def as_of(when: datetime | timedelta | None, now: datetime) -> datetime | None:
-    """The instant that WHEN names, where a span is one that has passed."""
+    """The instant that WHEN names, looking back from now."""
     return now - when if isinstance(when, timedelta) else when
 
 
@@ -161,5 +162,5 @@ class RequestIdType(click.ParamType[str]):
         """32 lower-case hex digits."""
         found = _REQUEST_ID.fullmatch(str(value).strip().lower())
         if found is None:
-            self.fail("a request's id is 32 hex digits, as the answer's header x-request-id has it", param, ctx)
+            self.fail("a request id is 32 hex digits, as the answer's header x-request-id has it", param, ctx)
         return found[1].replace("-", "")

@@ -1,4 +1,4 @@
-"""The list of commands and exit statuses, made from the code."""
+"""The list of commands, names in their JSON and exit statuses, made from the code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import rich_click as click
 
 from entrypoints.cli import root
 from entrypoints.cli.problems import STATUSES
+from tests.docs.json_fields import json_fields
 
 COMMANDS = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 _HEAD = (
@@ -22,7 +23,8 @@ def commands() -> str:
     """Every command with what it does, and the exit statuses."""
     panels = [f"## {panel}\n{_table(found)}" for panel, found in root._PANELS.items()]
     statuses = "\n".join(f"| {status} | {words} |" for status, words in STATUSES.items())
-    return "\n".join([_HEAD, *panels, f"## Exit statuses\n| status | means |\n|---|---|\n{statuses}\n"])
+    names = f"## Names in JSON\n{json_fields()}"
+    return "\n".join([_HEAD, *panels, names, f"## Exit statuses\n| status | means |\n|---|---|\n{statuses}\n"])
 
 
 def _table(found: Sequence[click.Command]) -> str:

@@ -50,7 +50,8 @@ Read when somebody asks. Those of all gateways are said so: they are the same fr
 _OF_PROCESSES = """
 ## Of processes
 From Prometheus' client library, read from `/proc`. A parent of several processes adds `neuronetz_processes` and
-`neuronetz_process_restarts_total`, its own.
+`neuronetz_process_restarts_total`, its own, and the label `process` to all others. A process that has been replaced and
+only drains is no longer read, and at a stop the listener closes first: what they still count is in the audit alone.
 """
 _TRACES = """
 ## Traces

@@ -38,7 +38,7 @@ def test_a_call_is_found_by_its_request_id_and_counted(house: House) -> None:
     assert sum(span["prompt_tokens"] + span["output_tokens"] for span in spans) == house.used(key) > 0
     assert [(one["name"], one["healthy"], one["in_flight"]) for one in now["backends"]] == [("default", True, 0)]
     assert (now["gateways"], now["waiting"]) == (1, 0)
-    assert "acme" in [tenant["tenant_name"] for tenant in now["tenants"]]
+    assert "acme" in [tenant["tenant"] for tenant in now["tenants"]]
 
 
 def test_doctor_is_content_with_a_house_that_runs(house: House) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -154,22 +155,31 @@ def test_other_commands_find_the_stores_of_a_running_quickstart(state: Path) -> 
     port = free_port()
     child = start(state, port)
     assert child.stdout is not None
+    printed = ""
     for line in child.stdout:
+        if line.startswith("  neuronetz-gateway "):
+            printed = line
         if line.startswith("Serving on"):
             break
-    told = subprocess.run(
-        [sys.executable, "-m", "neuronetz_gateway", "--env-file", str(state / "gateway.env"), "list-tenants"],
-        env=program_environment(),
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
+    commands = [["--env-file", str(state / "gateway.env"), "list-tenants"], shlex.split(printed)[1:]]
+    listed, copied = (
+        subprocess.run(
+            [sys.executable, "-m", "neuronetz_gateway", *command],
+            env=program_environment(),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for command in commands
     )
     child.terminate()
     child.communicate(timeout=30)
 
-    assert told.returncode == 0, told.stderr
-    assert "quickstart" in told.stdout
+    assert listed.returncode == 0, listed.stderr
+    assert "quickstart" in listed.stdout
+    assert "usage" in printed
+    assert copied.returncode == 0, copied.stderr
 
 
 def test_a_taken_port_is_said_in_one_sentence(state: Path) -> None:

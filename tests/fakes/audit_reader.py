@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from domain.faults import FaultCode
-from domain.ports.audit_reader import AuditFilter, AuditLine, AuditNews, AuditPage, AuditPlace, AuditReader
+from domain.ports.audit_reader import (
+    AuditFilter,
+    AuditLine,
+    AuditNews,
+    AuditPage,
+    AuditPlace,
+    AuditReader,
+    SearchTooLong,
+)
 from tests.fakes.registers import Books
 
 
@@ -15,8 +23,12 @@ class MemoryAuditReader(AuditReader):
         self._most_news = most_news
         self.lines: list[AuditLine] = []
         """Everything, in the order it was written."""
+        self.patient = True
+        """Whether a search of all time is gone through with."""
 
     async def newest(self, wanted: AuditFilter, most: int) -> AuditNews:
+        if not self.patient and wanted.since is None:
+            raise SearchTooLong
         lines = in_time(self._wanted(wanted, self.lines))[-most:]
         return AuditNews(lines=lines, place=AuditPlace(str(len(self.lines))))
 
@@ -37,11 +49,12 @@ class MemoryAuditReader(AuditReader):
         self._books.ask(FaultCode.LEDGER_UNAVAILABLE)
         if wanted.tenant_name is not None:
             self._books.tenant_named(wanted.tenant_name)
-        names = ("tenant_name", "key_prefix", "event", "outcome", "request_id")
+        names = ("tenant_name", "key_prefix", "event", "request_id")
         return [
             line
             for line in lines
             if all(getattr(wanted, name) in (None, getattr(line, name)) for name in names)
+            and wanted.outcome in (None, line.outcome, line.code)
             and (wanted.since is None or wanted.since <= line.at)
             and (wanted.until is None or line.at < wanted.until)
         ]

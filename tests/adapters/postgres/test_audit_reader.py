@@ -202,7 +202,7 @@ class TestPostgres(AuditContract):
 
     async def test_progress_counts_from_the_first_line_not_from_the_month(self, bench: AuditBench, desk: Desk) -> None:
         at = datetime.now(UTC)
-        await bench.write([a_line(at=at - timedelta(minutes=ago)) for ago in (10, 9, 8)])
+        await bench.write([a_line(at=at - timedelta(seconds=ago)) for ago in (3, 2, 1)])
         reader = PostgresAuditReader(desk.pool, page=1)
 
         pages = [page async for page in reader.everything(AuditFilter(event="finished"))]
@@ -212,7 +212,7 @@ class TestPostgres(AuditContract):
 
     async def test_a_search_that_postgresql_breaks_off_is_told_as_one(self, bench: AuditBench, desk: Desk) -> None:
         await bench.wrote_some(1)
-        hasty = Pool(DatabaseAddress.of(desk.url), statement_timeout_ms=200)
+        hasty = Pool(desk.address, statement_timeout_ms=200)
         async with await psycopg.AsyncConnection.connect(desk.url) as holder:
             await holder.execute("lock table neuronetz.audit in access exclusive mode")
             with pytest.raises(SearchTooLong):

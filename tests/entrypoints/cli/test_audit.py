@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import stat
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,9 +14,11 @@ from typing import Any
 
 import attrs
 import pytest
+from rich.cells import cell_len
 
 from domain.faults import FaultCode, StoreUnavailable
 from domain.ports.audit_reader import AuditFilter, AuditLine, AuditNews, AuditPlace
+from entrypoints.cli.audit_lines import text_line
 from tests.contracts.audit_reader import a_line
 from tests.entrypoints.cli.conftest import Desk
 from tests.fakes.audit_reader import MemoryAuditReader
@@ -108,6 +111,9 @@ def test_an_unknown_tenant_is_asked_about(told: Desk) -> None:
     "arguments",
     [
         ["audit", "--request", "x"],
+        ["audit", "--since", "999999w"],
+        ["audit", "--since", "0001-01-01T00:00+14:00"],
+        ["audit", "--until", "9999-12-31T23:59-10:00"],
         ["audit", "--follow", "--until", "1h"],
         ["audit", "--tenant", "acme", "export", "--format", "csv", "--output", "x"],
         ["audit", "export", "--format", "xml", "--output", "x"],
@@ -132,6 +138,14 @@ class EndingReader(MemoryAuditReader):
         return await super().follow(wanted, after)
 
 
+def test_followed_lines_stand_in_columns_whatever_script_a_name_is_in() -> None:
+    lines = [text_line(attrs.evolve(a_line(model="m"), tenant_name=name)) for name in ("acme", "日本語")]
+
+    left = [line[: line.index(" m ")] for line in lines]
+
+    assert cell_len(left[0]) == cell_len(left[1])
+
+
 def test_following_outlives_an_outage_and_repeats_nothing(told: Desk) -> None:
     reader = EndingReader(told.register.books)
     reader.lines = told.audit.lines
@@ -143,6 +157,18 @@ def test_following_outlives_an_outage_and_repeats_nothing(told: Desk) -> None:
     assert [int(line["request_id"], 16) for line in lines] == [2, 10, 12]
     assert followed.exit_code == 130
     assert followed.stderr.count("PostgreSQL cannot answer.") == 1
+
+
+def test_a_search_that_takes_too_long_is_told_with_what_makes_it_shorter(told: Desk) -> None:
+    told.audit.patient = False
+
+    failed = told("audit", "--outcome", "no_such_word")
+
+    assert failed.exit_code == 1
+    assert failed.stderr == (
+        "Error: PostgreSQL broke the search off, because it took too long. Give --since, or a later one.\n"
+    )
+    assert told("audit", "--outcome", "no_such_word", "--since", "2h").exit_code == 0
 
 
 # ---- export ----
@@ -207,6 +233,26 @@ def test_an_export_that_breaks_off_leaves_nothing_and_keeps_the_former(told: Des
     assert failed.stderr.startswith("Error: PostgreSQL cannot answer.")
     assert Path("out").read_text(encoding="utf-8") == "former"
     assert [path.name for path in Path().iterdir()] == ["out"]
+
+
+def test_what_is_no_file_is_not_replaced_by_one(told: Desk) -> None:
+    os.mkfifo("pipe")
+
+    failed = told("audit", "export", "--format", "csv", "--output", "pipe")
+
+    assert failed.exit_code == 1
+    assert failed.stderr.startswith("Error: pipe is a device or a pipe")
+    assert Path("pipe").is_fifo()
+
+
+def test_of_a_link_the_file_is_replaced_that_it_points_to(told: Desk) -> None:
+    Path("folder").mkdir()
+    Path("out").symlink_to("folder/file")
+
+    assert exported(told, "jsonl").count("\n") == 3
+
+    assert Path("out").is_symlink()
+    assert not Path("folder/file").is_symlink()
 
 
 def test_a_folder_that_is_not_there_is_said_in_a_sentence(told: Desk) -> None:

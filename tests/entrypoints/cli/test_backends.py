@@ -38,7 +38,7 @@ def test_the_probe_carries_the_headers_of_run_time(desk: Desk) -> None:
     added = desk("add-backend", "gpu1", "http://gpu1:11434", "--token", "-", typed="s3cret\n")
 
     assert desk.probed[0].headers()["Authorization"] == "Bearer s3cret"
-    assert "gpu1 answers: Ollama 0.33.1, 1 models." in added.stderr
+    assert "gpu1 answers: Ollama 0.33.1, 1 model." in added.stderr
 
 
 def test_a_backend_that_does_not_answer_is_not_added(desk: Desk) -> None:

@@ -65,6 +65,8 @@ def test_tenants_and_their_keys_are_offered(acme: Desk) -> None:
     assert offered(acme, "usage", "--tenant", "other", "--key", "nz_") == []
     assert offered(acme, "show-tenant", "--tenant", "o") == ["other"]
     assert offered(acme, "revoke-key", "--prefix", "") == [prefix]
+    assert offered(acme, "set-prompt-logging", "--key", "") == [prefix]
+    assert offered(acme, "prompts", "list", "--tenant", "acme", "--key", "") == [prefix]
 
 
 @pytest.mark.parametrize("name", ["$(id)", "a b", "`id`", "a;b", "-x", "a'b"])

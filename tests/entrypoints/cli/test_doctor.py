@@ -46,6 +46,7 @@ def test_a_warning_is_no_failure_and_a_problem_is(clinic: Desk) -> None:
     failed = clinic("doctor")
 
     assert (warned.exit_code, failed.exit_code) == (0, 1)
+    assert "0 problems, 1 warning." in warned.stdout and "1 problem, 1 warning." in failed.stdout
     assert "problem postgres.writable: It is read-only, so every call is refused.\n          -> Let" in failed.stdout
 
 
@@ -95,12 +96,29 @@ def test_kept_prompts_without_a_key_for_them_are_a_problem(clinic: Desk) -> None
     assert ills(clinic) == {"prompt_log_key": "problem"}
 
 
-@pytest.mark.parametrize(("mode", "level"), [(0o600, None), (0o640, "problem"), (0o604, "problem")])
-def test_a_file_of_secrets_is_its_owners_alone(clinic: Desk, mode: int, level: str | None) -> None:
+@pytest.mark.parametrize(
+    ("mode", "level", "remedy"),
+    [
+        (0o600, None, ""),
+        (0o604, "problem", "chmod 600"),
+        (0o620, "problem", "chmod 600"),
+        (0o660, "problem", "chmod 6"),
+    ],
+)
+def test_a_file_of_secrets_is_not_open_to_others(clinic: Desk, mode: int, level: str | None, remedy: str) -> None:
     Path(".env").write_text("PORT=8080\n", encoding="utf-8")
     Path(".env").chmod(mode)
 
     assert ills(clinic).get("env_file") == level
+    assert f"-> {remedy}" in clinic("doctor").stdout or level is None
+
+
+def test_a_file_of_roots_may_be_read_by_the_group_that_root_gave_it(clinic: Desk) -> None:
+    """The systemd unit says so: its account can then read the settings and not change them."""
+    Path(".env").write_text("PORT=8080\n", encoding="utf-8")
+    Path(".env").chmod(0o640)
+
+    assert ills(clinic).get("env_file") == (None if os.geteuid() == 0 else "problem")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -108,8 +126,11 @@ def test_a_file_of_secrets_that_is_somebody_elses_is_a_warning(clinic: Desk) -> 
     Path(".env").write_text("PORT=8080\n", encoding="utf-8")
     Path(".env").chmod(0o600)
     os.chown(".env", 12345, 12345)
+    theirs = ills(clinic)
+    Path(".env").chmod(0o640)
 
-    assert ills(clinic) == {"env_file": "warning"}
+    assert theirs == {"env_file": "warning"}
+    assert ills(clinic) == {"env_file": "problem"}
 
 
 @pytest.mark.parametrize(

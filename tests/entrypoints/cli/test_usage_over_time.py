@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from domain.budgets import Window
+from domain.ports.usage_reader import SpanUse
+from entrypoints.cli.usage_chart import bars
 from tests.entrypoints.cli.conftest import Desk
 from tests.entrypoints.cli.test_policies_and_usage import key_of
 
@@ -96,3 +98,14 @@ def test_time_moves_the_spans(acme: Desk) -> None:
     spans = json.loads(acme("usage", "--tenant", "acme", "--by", "hour", "--json").stdout)["spans"]
 
     assert sum(span["calls"] for span in spans) == 0
+
+
+@pytest.mark.parametrize(("prompt", "output"), [(10, -10), (100, -99), (-5, -5), (0, 0)])
+def test_a_correction_of_an_earlier_span_draws_no_bar_and_breaks_none(prompt: int, output: int) -> None:
+    use = SpanUse(
+        starts=datetime(2027, 1, 15, tzinfo=UTC), calls=1, prompt_tokens=prompt, output_tokens=output, refused=0
+    )
+
+    (bar,) = bars([use])
+
+    assert len(bar) == (24 if prompt > 0 else 0)
