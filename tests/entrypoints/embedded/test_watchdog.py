@@ -28,7 +28,7 @@ def test_the_watched_is_signalled_when_its_owner_is_killed() -> None:
             assert owner.stdout.readline() == b"watched\n"
             owner.kill()
 
-        assert watched.wait(5) == -signal.SIGINT
+        assert watched.wait(30) == -signal.SIGINT
 
 
 def test_a_watchdog_let_go_does_not_bark() -> None:
