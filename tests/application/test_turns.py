@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from domain.ports.turns import Turn
 from tests.application.rig import in_no_time, turns_of_the_loop
 from tests.fakes.turns import MemoryTurns, TurnBoard
+from tests.turn_events import DEPTH, MOST, GiveBack, Leave, Pass, Take
 
 
 @pytest.mark.parametrize("late_s", [-0.001, 0.0, 0.001])
@@ -39,29 +39,6 @@ def test_a_wait_that_runs_out_as_its_turn_comes_loses_none(late_s: float, grant_
 # -- every order of events ------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
-class Take:
-    process: int
-    candidates: tuple[tuple[str, ...], ...]
-
-
-@attrs.frozen
-class GiveBack:
-    nth: int
-
-
-@attrs.frozen
-class Leave:
-    nth: int
-
-
-@attrs.frozen
-class Pass:
-    seconds: float
-
-
-MOST = {"a": 1, "b": 2}
-DEPTH = 3
 _nth = st.integers(0, 5)
 EVENTS = st.lists(
     st.one_of(

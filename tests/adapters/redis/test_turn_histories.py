@@ -24,33 +24,11 @@ from tests.adapters.redis.conftest import ValkeyUnderTest
 from tests.adapters.redis.turn_processes import Processes, forget_turns
 from tests.contracts.turns import until
 from tests.fakes.turns import MemoryTurns, TurnBoard
+from tests.turn_events import DEPTH, MOST, GiveBack, Leave, Pass, Take
 
 pytestmark = pytest.mark.stores
 
-MOST = {"a": 1, "b": 2}
-DEPTH = 3
 LANES = 3
-
-
-@attrs.frozen
-class Take:
-    process: int
-    candidates: tuple[tuple[str, ...], ...]
-
-
-@attrs.frozen
-class GiveBack:
-    nth: int
-
-
-@attrs.frozen
-class Leave:
-    nth: int
-
-
-@attrs.frozen
-class Pass:
-    seconds: float
 
 
 @attrs.frozen
