@@ -17,7 +17,7 @@ from typing import Generic, Protocol, TypeVar
 import attrs
 
 from domain.faults import StoreUnavailable
-from domain.policies import Policy, TenantState
+from domain.policies import Policy, TenantState, with_alias, without_alias
 from domain.ports.registers import ApiKey, Tenant, TenantRegister
 
 T = TypeVar("T", Tenant, ApiKey)
@@ -75,6 +75,24 @@ class AdministerTenants:
     async def change_policy(self, name: str, change: Callable[[Policy], Policy]) -> Changed[Tenant]:
         """Replaces the policy by what `change` makes of it."""
         return await self._settled(await self.register.change_tenant_policy(name, change, actor=self.actor))
+
+    async def set_alias(self, name: str, alias: str, model: str) -> Changed[Tenant]:
+        """Lets a name mean a model for this tenant; both canonical.
+
+        Raises:
+            TooManyAliases: the tenant has as many as it may have.
+        """
+        changed = await self.register.change_aliases(
+            name, lambda aliases: with_alias(aliases, alias, model), actor=self.actor
+        )
+        return await self._settled(changed)
+
+    async def remove_alias(self, name: str, alias: str) -> Changed[Tenant]:
+        """Lets a name mean nothing of its own again. One that means nothing already is no error."""
+        changed = await self.register.change_aliases(
+            name, lambda aliases: without_alias(aliases, alias), actor=self.actor
+        )
+        return await self._settled(changed)
 
     async def _settled(self, tenant: Tenant) -> Changed[Tenant]:
         told = await announced(self.announcer, tenant.id, (tenant.id, tenant.generation))

@@ -67,6 +67,11 @@ def shortest(canonical_name: str) -> str:
     return canonical_name if at_home == canonical_name else at_home.removeprefix(f"{_DEFAULT_NAMESPACE}/")
 
 
+def as_typed(canonical_name: str) -> str:
+    """A canonical name as most people type it: the tag, too, is left out where it is the default."""
+    return shortest(canonical_name).removesuffix(f":{_DEFAULT_TAG}")
+
+
 @attrs.frozen(kw_only=True)
 class Model:
     """One model of one backend, as that backend describes it."""
@@ -89,6 +94,16 @@ class Model:
     """Its entry in `/api/ps`, pruned likewise; None when it is not loaded."""
     description: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     """What `/api/show` says, pruned."""
+
+    def under(self, alias: str) -> Model:
+        """The model as lists show it under an alias (canonical form). What is loaded is the model, not its alias."""
+        listed = shortest(alias)
+        return attrs.evolve(
+            self,
+            name=as_typed(alias),
+            listing={**self.listing, "name": listed, "model": listed},
+            loaded_listing=None,
+        )
 
 
 class Catalogue:

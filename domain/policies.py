@@ -6,7 +6,7 @@ number, because both are counted: two keys of 60 a minute under a tenant of 100 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -38,6 +38,36 @@ EVERYTHING = Policy()
 Change = Callable[[Policy], Policy]
 """What becomes of a policy. Applied under the row's lock, so that of two who change it neither undoes the other."""
 
+Aliases = Mapping[str, str]
+"""A tenant's own names for models: alias -> model, both in canonical form."""
+
+AliasChange = Callable[[Aliases], Aliases]
+"""What becomes of a tenant's aliases. Applied as a `Change` is."""
+
+MAX_ALIASES = 100
+"""Of one tenant: they are part of every cached copy of its callers."""
+
+
+class TooManyAliases(ValueError):
+    """A tenant has as many aliases as it may have."""
+
+
+def with_alias(aliases: Aliases, alias: str, model: str) -> Aliases:
+    """The aliases with one more, or with another meaning of one.
+
+    Raises:
+        TooManyAliases: there is no room for one more.
+    """
+    changed = {**aliases, alias: model}
+    if len(changed) > MAX_ALIASES:
+        raise TooManyAliases(f"a tenant may have {MAX_ALIASES} aliases")
+    return changed
+
+
+def without_alias(aliases: Aliases, alias: str) -> Aliases:
+    """The aliases without this one, whether it was there or not."""
+    return {name: model for name, model in aliases.items() if name != alias}
+
 
 @attrs.frozen(kw_only=True)
 class Caller:
@@ -59,6 +89,14 @@ class Caller:
     expires_at: datetime | None
     prompt_log_ttl_s: int | None = None
     """How long the key's prompts and answers are kept; None, the rule, is never."""
+    aliases: Aliases = attrs.field(factory=dict)
+    """The tenant's."""
+
+    def meant_by(self, name: str) -> str:
+        """The model that a name (canonical form) leads to. An alias comes before a model of the same name, so that
+        what a name means does not change with what backends have; and it is followed once: its model is no alias.
+        """
+        return self.aliases.get(name, name)
 
     def may_use(self, model: str) -> bool:
         """Whether both lists, where set, name the model (canonical form)."""

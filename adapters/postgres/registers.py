@@ -13,6 +13,7 @@ from datetime import datetime
 from uuid import UUID
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from adapters.postgres.pool import Pool
 from adapters.postgres.register_steps import Steps, no_such_key
@@ -21,6 +22,7 @@ from adapters.postgres.rows import (
     KEY_USE,
     KEYS,
     KNOWN_KEY,
+    SET_ALIASES,
     SET_KEY_POLICY,
     SET_PROMPT_LOG,
     SET_TENANT_POLICY,
@@ -36,7 +38,7 @@ from adapters.postgres.rows import (
 from domain.budgets import WindowUse
 from domain.faults import FaultCode
 from domain.limits import Scope
-from domain.policies import Change, TenantState
+from domain.policies import AliasChange, Change, TenantState
 from domain.ports.registers import ApiKey, KeyRegister, KeyUse, KnownKey, Taken, Tenant, TenantRegister, Unknown
 
 _PATIENCE_S = 10.0
@@ -118,6 +120,18 @@ class PostgresTenantRegister(TenantRegister):
             await writing.record(
                 "set_tenant_policy", after, None, policy_columns(before.policy), policy_columns(after.policy)
             )
+            return after
+
+    async def change_aliases(self, name: str, change: AliasChange, *, actor: str) -> Tenant:
+        """See the port."""
+        async with self._changes(actor) as writing:
+            before = await writing.tenant(name, lock=True)
+            aliases = change(before.aliases)
+            if before.aliases == aliases:
+                return before
+            await writing.run(SET_ALIASES, name=name, aliases=Jsonb(aliases))
+            after = await writing.tenant(name)
+            await writing.record("set_aliases", after, None, {"aliases": before.aliases}, {"aliases": after.aliases})
             return after
 
     async def add_key(

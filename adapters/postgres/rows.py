@@ -53,6 +53,7 @@ def tenant_of(row: Row) -> Tenant:
         generation=row["generation"],
         created_at=row["created_at"],
         key_count=row["key_count"],
+        aliases=row["aliases"],
     )
 
 
@@ -91,6 +92,7 @@ def known_key_of(row: Row) -> KnownKey:
             revoked_at=row["revoked_at"],
             expires_at=row["expires_at"],
             prompt_log_ttl_s=row["prompt_log_ttl_s"],
+            aliases=row["tenant_aliases"],
         ),
         secret_hash=row["secret_hash"],
     )
@@ -128,7 +130,7 @@ KNOWN_KEY = """
     select k.*, t.name as tenant_name, t.state as tenant_state, t.generation as tenant_generation,
         t.rpm as tenant_rpm, t.tpm as tenant_tpm, t.concurrency as tenant_concurrency,
         t.daily_tokens as tenant_daily_tokens, t.monthly_tokens as tenant_monthly_tokens,
-        t.total_tokens as tenant_total_tokens, t.models as tenant_models
+        t.total_tokens as tenant_total_tokens, t.models as tenant_models, t.aliases as tenant_aliases
     from neuronetz.api_keys k
     join neuronetz.tenants t on t.id = k.tenant_id
     where k.prefix = %(prefix)s
@@ -164,6 +166,10 @@ SET_TENANT_POLICY = """
     set rpm = %(rpm)s, tpm = %(tpm)s, concurrency = %(concurrency)s, daily_tokens = %(daily_tokens)s,
         monthly_tokens = %(monthly_tokens)s, total_tokens = %(total_tokens)s, models = %(models)s
     where name = %(name)s
+"""
+
+SET_ALIASES = """
+    update neuronetz.tenants set aliases = %(aliases)s where name = %(name)s
 """
 
 SET_KEY_POLICY = """

@@ -18,7 +18,7 @@ from domain.policies import Caller
 MAX_AGE = timedelta(seconds=60)
 """By the record's own time of issue: what a replay can gain, whatever Redis does with its expiry."""
 
-_PURPOSE = b"neuronetz key cache 2"
+_PURPOSE = b"neuronetz key cache 3"
 """Its number rises with the form of a caller: what another release has sealed is then not believed, but read anew."""
 _MAC_BYTES = 32
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import attrs
 
 from domain.budgets import WindowUse
-from domain.policies import Caller, Change, Policy, TenantState
+from domain.policies import AliasChange, Aliases, Caller, Change, Policy, TenantState
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +32,7 @@ class Tenant:
     generation: int
     created_at: datetime
     key_count: int = 0
+    aliases: Aliases = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -115,6 +116,10 @@ class TenantRegister(Protocol):
     @abstractmethod
     async def change_tenant_policy(self, name: str, change: Change, *, actor: str) -> Tenant:
         """Replaces the policy by what `change` makes of it, which nobody else changes meanwhile."""
+
+    @abstractmethod
+    async def change_aliases(self, name: str, change: AliasChange, *, actor: str) -> Tenant:
+        """Likewise, the tenant's aliases. What `change` raises leaves everything as it was."""
 
     @abstractmethod
     async def add_key(

@@ -1,4 +1,4 @@
-"""What the shell offers at a Tab: names of tenants and prefixes of keys, if the database says them at once.
+"""What the shell offers at a Tab: names of tenants, aliases and prefixes of keys, if the database says them at once.
 
 Who presses Tab waits; so if the database does not answer within 300 ms, or at any trouble, nothing is offered and
 nothing is said. And what a shell puts on a command line it may also run: only names that no shell reads anything into
@@ -17,6 +17,7 @@ from contextlib import redirect_stderr
 import attrs
 import rich_click as click
 
+from domain.models import as_typed
 from entrypoints.cli import wiring
 from entrypoints.cli.session import Session
 from entrypoints.operator_tools import OperatorTools
@@ -36,6 +37,16 @@ def complete_tenant(ctx: click.Context, _param: click.Parameter, incomplete: str
         return [use.tenant_name for use in await tools.usage.by_tenant(_MOST_TENANTS)]
 
     return _offered(ctx, names, incomplete)
+
+
+def complete_alias(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Aliases that begin so, of the tenant that was named."""
+    tenant = ctx.params.get("tenant")
+
+    async def aliases(tools: OperatorTools) -> Sequence[str]:
+        return sorted(map(as_typed, (await tools.tenants.tenant(tenant)).aliases)) if tenant else []
+
+    return _offered(ctx, aliases, incomplete)
 
 
 def complete_prefix(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from application.administer_keys import AlreadyPast, NotGood
 from domain.faults import Fault, FaultCode, StoreUnavailable
+from domain.policies import TooManyAliases
 from domain.ports.audit_reader import SearchTooLong
 from domain.ports.registers import Taken, Unknown
 from domain.refusals import Refusal
@@ -58,6 +59,7 @@ _REMEDIES: Sequence[tuple[type[Exception], str]] = (
     (SearchTooLong, "Give --since, or a later one."),
     (Taken, "Choose another name."),
     (AlreadyPast, "Give a later one, or a span such as 30d."),
+    (TooManyAliases, "Remove one with `neuronetz-gateway set-alias --tenant NAME ALIAS --remove`."),
     (NotGood, "Make a new one with `neuronetz-gateway create-key`."),
 )
 

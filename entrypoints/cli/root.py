@@ -13,6 +13,7 @@ import structlog
 from click.exceptions import Exit
 
 from entrypoints.cli import (
+    aliases,
     audit,
     backends,
     children,
@@ -41,7 +42,14 @@ _PANELS: dict[str, list[click.Command]] = {
         tenants.resume_tenant,
     ],
     "Keys": [keys.create_key, keys.list_keys, keys.show_key, keys.rotate_key, keys.revoke_key],
-    "What may be used": [policies.set_limits, policies.set_budgets, policies.set_models, usage.usage],
+    "What may be used": [
+        policies.set_limits,
+        policies.set_budgets,
+        policies.set_models,
+        aliases.set_alias,
+        aliases.list_aliases,
+        usage.usage,
+    ],
     "Prompt log": [prompts.set_prompt_logging, prompts.prompts],
     "Backends": [backends.add_backend, backends.remove_backend, backends.list_backends],
     "Operation": [doctor.doctor, top.top, audit.audit, completion.completion],

@@ -11,8 +11,8 @@ import attrs
 from domain.budgets import Budgets, WindowUse
 from domain.keys import KeyState, key_state
 from domain.limits import Limits
-from domain.models import shortest
-from domain.policies import Policy
+from domain.models import as_typed, shortest
+from domain.policies import Aliases, Policy
 from domain.ports.registers import ApiKey, Tenant
 from entrypoints.cli.printing import number
 
@@ -37,7 +37,18 @@ def tenant_document(tenant: Tenant) -> Document:
         "key_count": tenant.key_count,
         "created_at": tenant.created_at,
         **policy_document(tenant.policy),
+        "aliases": alias_documents(tenant.aliases),
     }
+
+
+def alias_documents(aliases: Aliases) -> Sequence[Document]:
+    """A tenant's own names for models, in order."""
+    return [{"alias": alias, "model": model} for alias, model in sorted(aliases_in_short(aliases).items())]
+
+
+def aliases_in_short(aliases: Aliases) -> dict[str, str]:
+    """Names as people write them."""
+    return {as_typed(alias): shortest(model) for alias, model in aliases.items()}
 
 
 def key_document(key: ApiKey, now: datetime) -> Document:
@@ -106,6 +117,11 @@ def models_in_words(models: frozenset[str] | None) -> Sequence[str]:
     if models is None:
         return ["all"]
     return models_in_short(models) or ["none"]
+
+
+def aliases_in_words(aliases: Aliases) -> str:
+    """As `gpt-4o-mini = llama3.2:latest`."""
+    return ", ".join(f"{alias} = {model}" for alias, model in sorted(aliases_in_short(aliases).items())) or "none"
 
 
 def policy_in_words(policy: Policy, *, whose: str = "") -> dict[str, str]:

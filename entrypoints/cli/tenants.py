@@ -29,6 +29,7 @@ from entrypoints.cli.printing import (
 )
 from entrypoints.cli.session import Session
 from entrypoints.cli.shapes import (
+    aliases_in_words,
     budgets_in_words,
     limits_in_words,
     models_in_words,
@@ -126,7 +127,9 @@ def show_tenant(session: Session, *, tenant: str, as_json: bool) -> None:
         "Tenant": found.name,
         "State": str(found.state),
         "Made": f"{moment(found.created_at)} UTC",
-    } | policy_in_words(found.policy)
+        **policy_in_words(found.policy),
+        "Aliases": aliases_in_words(found.aliases),
+    }
     print_facts("", facts)
     click.echo()
     print_windows("Budgets now, in tokens", view.windows)

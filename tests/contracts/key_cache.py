@@ -38,6 +38,7 @@ def a_caller(clock: FakeClock, tenant_id: str = "t1") -> Caller:
         revoked_at=None,
         expires_at=clock.now() + timedelta(days=1, microseconds=7),
         prompt_log_ttl_s=604_800,
+        aliases={"registry.ollama.ai/library/gpt-4o:latest": "registry.ollama.ai/library/llama3.2:latest"},
     )
 
 

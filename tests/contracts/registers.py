@@ -13,7 +13,7 @@ import pytest
 
 from domain.budgets import EPOCH, Budgets, Window
 from domain.limits import Limits, Scope
-from domain.policies import EVERYTHING, Policy, TenantState
+from domain.policies import EVERYTHING, MAX_ALIASES, Aliases, Policy, TenantState, TooManyAliases, with_alias
 from domain.ports.budget_ledger import BudgetLedger
 from domain.ports.registers import ApiKey, KeyRegister, KeyUse, Taken, TenantRegister, Unknown
 from domain.settlement import Charge
@@ -27,6 +27,9 @@ SOME = Policy(
     budgets=Budgets(daily=10**12, monthly=10**13, total=10**14),
     models=frozenset({"registry.ollama.ai/library/llama3.2:latest", "registry.ollama.ai/library/qwen3:8b"}),
 )
+
+
+GPT, LLAMA = (f"registry.ollama.ai/library/{name}:latest" for name in ("gpt-4o", "llama3.2"))
 
 
 @attrs.frozen(kw_only=True)
@@ -107,6 +110,8 @@ class RegisterContract:
         with pytest.raises(Unknown, match="nobody"):
             await bench.register.change_tenant_policy("nobody", to(SOME), actor="op")
         with pytest.raises(Unknown, match="nobody"):
+            await bench.register.change_aliases("nobody", dict, actor="op")
+        with pytest.raises(Unknown, match="nobody"):
             await bench.register.keys("nobody")
 
     async def test_of_changes_at_once_none_undoes_another(self, bench: RegisterBench) -> None:
@@ -160,6 +165,56 @@ class RegisterContract:
         assert (suspended.state, suspended.generation) == (TenantState.SUSPENDED, 2)
         assert (resumed.state, resumed.generation) == (TenantState.ACTIVE, 3)
         assert (await bench.changes(resumed.id))[1:] == [("set_tenant_state", "anna"), ("set_tenant_state", "ben")]
+
+    # ---- aliases ----
+
+    async def test_aliases_are_set_and_taken_away_and_recorded(self, bench: RegisterBench) -> None:
+        name = await bench.a_tenant()
+
+        made = await bench.register.change_aliases(name, lambda _: {GPT: LLAMA}, actor="anna")
+        same = await bench.register.change_aliases(name, lambda _: {GPT: LLAMA}, actor="op")
+        gone = await bench.register.change_aliases(name, lambda _: {}, actor="ben")
+
+        assert (made.aliases, made.generation) == ({GPT: LLAMA}, 2)
+        assert same == made
+        assert (gone.aliases, gone.generation) == ({}, 3)
+        assert (await bench.changes(made.id))[1:] == [("set_aliases", "anna"), ("set_aliases", "ben")]
+
+    async def test_the_aliases_of_its_tenant_are_found_with_a_key(self, bench: RegisterBench) -> None:
+        key, stranger = await bench.a_key(), await bench.a_key()
+        await bench.register.change_aliases(key.tenant_name, lambda _: {GPT: LLAMA}, actor="op")
+        await bench.register.change_tenant_policy(key.tenant_name, to(SOME), actor="op")
+
+        known, other = await bench.keys.find(key.prefix), await bench.keys.find(stranger.prefix)
+
+        assert known is not None
+        assert other is not None
+        assert (known.caller.aliases, known.caller.tenant_generation) == ({GPT: LLAMA}, 3)
+        assert other.caller.aliases == {}
+
+    async def test_a_full_set_of_aliases_is_kept_and_one_more_changes_nothing(self, bench: RegisterBench) -> None:
+        name = await bench.a_tenant()
+        full = {f"registry.ollama.ai/library/a{nth}:latest": LLAMA for nth in range(MAX_ALIASES)}
+        kept = await bench.register.change_aliases(name, lambda _: full, actor="op")
+
+        with pytest.raises(TooManyAliases):
+            await bench.register.change_aliases(name, lambda before: with_alias(before, GPT, LLAMA), actor="op")
+
+        assert await bench.register.tenant(name) == kept
+        assert kept.aliases == full
+
+    async def test_of_aliases_set_at_once_none_is_lost(self, bench: RegisterBench) -> None:
+        name = await bench.a_tenant()
+
+        async def one_more(nth: int) -> None:
+            def change(before: Aliases) -> Aliases:
+                return with_alias(before, f"registry.ollama.ai/library/a{nth}:latest", LLAMA)
+
+            await bench.register.change_aliases(name, change, actor="op")
+
+        await asyncio.gather(*map(one_more, range(10)))
+
+        assert len((await bench.register.tenant(name)).aliases) == 10
 
     # ---- keys ----
 

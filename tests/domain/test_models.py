@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import attrs
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.bounds import bounds_of
-from domain.models import EMPTY_CATALOGUE, MAX_NAME_LENGTH, Catalogue, Model, canonical, shortest
+from domain.models import EMPTY_CATALOGUE, MAX_NAME_LENGTH, Catalogue, Model, as_typed, canonical, shortest
 from domain.refusals import Code, Refusal
 from tests.builders import a_call, a_model, caps
 
@@ -177,8 +177,10 @@ words = st.sampled_from(
      "registry.ollama.ai", "://", "http://", "\u212a", "\u017f", "h" * 81]
 )  # fmt: skip
 spellings = st.lists(words, max_size=9).map("".join) | st.text(max_size=40)
+many = settings(max_examples=max(1_000, settings.default.max_examples if settings.default else 0))
 
 
+@many
 @given(spellings)
 @example("x:local:local")
 @example("h:1/n/x-cloud:local")
@@ -194,6 +196,7 @@ def test_a_spelling_names_the_model_that_ollama_would_use_or_is_refused(spelling
         assert verdict == reference.name
 
 
+@many
 @given(spellings)
 def test_only_whitespace_schemes_and_cloud_are_stricter_than_ollama(spelling: str) -> None:
     reference = ollama(spelling)
@@ -203,6 +206,7 @@ def test_only_whitespace_schemes_and_cloud_are_stricter_than_ollama(spelling: st
         assert ours(spelling) == reference.name
 
 
+@many
 @given(spellings)
 def test_what_ollama_would_send_to_the_cloud_is_told_so_or_malformed(spelling: str) -> None:
     if ollama(spelling).cloud:
@@ -217,6 +221,7 @@ def test_a_canonical_name_and_its_short_form_name_the_same_model(spelling: str) 
 
     assert canonical(verdict) == verdict
     assert canonical(shortest(verdict)) == verdict
+    assert canonical(as_typed(verdict)) == verdict
 
 
 @pytest.mark.parametrize(
@@ -232,6 +237,14 @@ def test_a_canonical_name_and_its_short_form_name_the_same_model(spelling: str) 
 def test_the_short_form_leaves_out_what_is_filled_in(name: str, short: str) -> None:
     assert shortest(canonical(name)) == short
     assert canonical(short) == canonical(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [("gpt-4o-mini:latest", "gpt-4o-mini"), ("openai/gpt-4o", "openai/gpt-4o"), ("qwen3:8b", "qwen3:8b")],
+)
+def test_most_people_leave_the_default_tag_out(name: str, typed: str) -> None:
+    assert as_typed(canonical(name)) == typed
 
 
 @pytest.mark.parametrize("spelling", ["x:cloud", "no good"])
@@ -266,6 +279,18 @@ def test_a_loaded_host_describes_the_model() -> None:
 
     assert Catalogue({"a": [cold], "b": [warm]}).one(NAME) is warm
     assert Catalogue({"a": [cold], "b": [cold]}).one(NAME) is cold
+
+
+def test_under_an_alias_a_model_is_listed_by_that_name_and_is_itself_in_all_else() -> None:
+    listing = {"name": "llama3.2:latest", "model": "llama3.2:latest", "size": 7}
+    model = a_model(listing=listing, loaded=True, loaded_listing=listing, description={"details": {}})
+
+    shown = model.under(canonical("GPT-4o-mini"))
+
+    assert shown.name == "gpt-4o-mini"
+    assert shown.listing == {"name": "gpt-4o-mini:latest", "model": "gpt-4o-mini:latest", "size": 7}
+    assert shown.loaded_listing is None
+    assert attrs.evolve(shown, name=model.name, listing=listing, loaded_listing=listing) == model
 
 
 models = st.builds(

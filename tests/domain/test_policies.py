@@ -4,7 +4,16 @@ from hypothesis import strategies as st
 
 from domain.budgets import Budgets
 from domain.limits import Limits
-from domain.policies import EVERYTHING, Policy, looser_than_tenant
+from domain.policies import (
+    EVERYTHING,
+    MAX_ALIASES,
+    Aliases,
+    Policy,
+    TooManyAliases,
+    looser_than_tenant,
+    with_alias,
+    without_alias,
+)
 from tests.builders import a_caller
 
 A, B, C = (f"registry.ollama.ai/library/{name}:latest" for name in "abc")
@@ -75,3 +84,44 @@ def test_models_beyond_the_tenants_are_named() -> None:
 
     assert looser_than_tenant(Policy(models=frozenset({A, B})), tenant) == ["models"]
     assert looser_than_tenant(Policy(models=frozenset()), tenant) == []
+
+
+# -- aliases --------------------------------------------------------------------------------------------------------
+names = st.sampled_from([f"registry.ollama.ai/library/{name}:latest" for name in "abcdef"])
+aliases = st.dictionaries(names, names, max_size=6)
+
+
+@given(aliases, names)
+def test_an_alias_is_followed_once_and_every_other_name_is_its_own(given_aliases: Aliases, name: str) -> None:
+    caller = a_caller(aliases=given_aliases)
+
+    assert caller.meant_by(name) == given_aliases.get(name, name)
+
+
+@given(aliases, st.none() | st.frozensets(names), st.none() | st.frozensets(names), names)
+def test_no_alias_widens_what_may_be_used(
+    given_aliases: Aliases, tenant: frozenset[str] | None, key: frozenset[str] | None, asked: str
+) -> None:
+    policies_of = {"tenant_policy": Policy(models=tenant), "key_policy": Policy(models=key)}
+    without, caller = a_caller(**policies_of), a_caller(**policies_of, aliases=given_aliases)
+
+    assert caller.may_use(caller.meant_by(asked)) == without.may_use(caller.meant_by(asked))
+
+
+@given(aliases, names, names)
+def test_setting_and_removing_change_one_name_alone(before: Aliases, alias: str, model: str) -> None:
+    after = with_alias(before, alias, model)
+    gone = without_alias(after, alias)
+
+    assert after[alias] == model
+    assert alias not in gone
+    assert gone == without_alias(gone, alias) == without_alias(before, alias)
+    assert with_alias(after, alias, model) == after
+
+
+def test_a_tenant_has_so_many_aliases_and_no_more() -> None:
+    full = {f"registry.ollama.ai/library/{nth}:latest": A for nth in range(MAX_ALIASES)}
+
+    with pytest.raises(TooManyAliases, match=str(MAX_ALIASES)):
+        with_alias(full, B, A)
+    assert with_alias(full, next(iter(full)), B) != full

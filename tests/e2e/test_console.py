@@ -115,6 +115,32 @@ def test_what_a_console_changes_binds_within_a_second(house: House, console: Ask
     within_a_second(house, key.text, status)
 
 
+@pytest.mark.parametrize(
+    ("forbid", "allow"),
+    [
+        (
+            "update neuronetz.api_keys set models = '{}' where tenant_id = %s",
+            "update neuronetz.api_keys set models = null where tenant_id = %s",
+        ),
+        (
+            "update neuronetz.tenants set tpm = 1 where id = %s",
+            "update neuronetz.tenants set tpm = null where id = %s",
+        ),
+    ],
+    ids=["models", "tpm"],
+)
+def test_what_a_console_allows_again_is_served_within_a_second(
+    house: House, console: Ask, forbid: str, allow: str
+) -> None:
+    key = house.new_key()
+    console(forbid, key.tenant_id)
+    assert chat(house, key.text) >= 400
+
+    console(allow, key.tenant_id)
+
+    within_a_second(house, key.text, 200)
+
+
 def test_the_views_agree_with_what_the_caller_was_told(house: House, console: Ask) -> None:
     key: Key = house.new_key()
     answers = [httpx.post(f"{house.url}/api/chat", json=CHAT, headers=key.headers, timeout=30).json() for _ in range(3)]

@@ -37,8 +37,8 @@ HEALTHY_DATABASE = DatabaseFacts(
     clock=_CLOCK,
     most_connections=97,
     connections=9,
-    revision="0002",
-    newest_revision="0002",
+    revision="0003",
+    newest_revision="0003",
     commits_ms=(1.0, 1.2, 0.9),
     books=HEALTHY_BOOKS,
 )

@@ -14,7 +14,7 @@ import attrs
 from domain.budgets import Window, WindowUse
 from domain.faults import FaultCode, StoreUnavailable
 from domain.limits import Scope
-from domain.policies import EVERYTHING, Caller, Change, Policy, TenantState
+from domain.policies import EVERYTHING, AliasChange, Caller, Change, Policy, TenantState
 from domain.ports.registers import ApiKey, KeyRegister, KeyUse, KnownKey, Taken, Tenant, TenantRegister, Unknown
 
 WindowKey = tuple[str, str, Window, datetime]
@@ -131,6 +131,7 @@ class MemoryKeyRegister(KeyRegister):
                 revoked_at=key.revoked_at,
                 expires_at=key.expires_at,
                 prompt_log_ttl_s=key.prompt_log_ttl_s,
+                aliases=tenant.aliases,
             ),
             secret_hash=row.secret_hash,
         )
@@ -175,6 +176,10 @@ class MemoryTenantRegister(TenantRegister):
         before = await self.tenant(name)
         after = attrs.evolve(before, policy=change(before.policy))
         return self._change_tenant(name, after, "set_tenant_policy", actor)
+
+    async def change_aliases(self, name: str, change: AliasChange, *, actor: str) -> Tenant:
+        before = await self.tenant(name)
+        return self._change_tenant(name, attrs.evolve(before, aliases=change(before.aliases)), "set_aliases", actor)
 
     async def add_key(
         self,

@@ -224,7 +224,7 @@ def test_an_owner_without_the_right_to_make_roles_migrates_all_the_same(
         administrator.execute(sql.SQL("set local role {}").format(_user_of(plain_owner)))
         missing = administrator.execute("select neuronetz.make_roles()").fetchone()
         administrator.rollback()
-    assert applied[-1:] == ["0002"]
+    assert applied[-1:] == ["0003"]
     assert missing == (["neuronetz_retention"],)
 
 
