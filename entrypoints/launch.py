@@ -23,15 +23,21 @@ import uvloop
 from hypercorn.config import Config
 from starlette.applications import Starlette
 
+from entrypoints.descriptors import room_for
 from entrypoints.gateway import Gateway, open_gateway
 from entrypoints.http.app import make_app
+from entrypoints.http.unread import Unread
+from entrypoints.http1.edge import Edge
 from entrypoints.listening import BACKLOG, listen
 from entrypoints.observability.listener import OFF, serve_metrics
 from entrypoints.observing import set_up_logs
 from entrypoints.serving import accepting
 from entrypoints.settings import Settings
+from entrypoints.settings_words import HttpParser
 
 _NEVER_RECONNECT = 10**9
+_AFTER_THE_CALL_S = 5.0
+"""A reader that stalls is cut by its call, with a reason; by the connection only where there is no call."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LINGER_S = 1.0
 """Between the last connection that is accepted and the first that is closed: clients' requests are on their way."""
@@ -160,6 +166,19 @@ async def _unless(server: asyncio.Task[None], work: Awaitable[None]) -> None:
             await task
 
 
+def _edge(gateway: Gateway, settings: Settings) -> Edge:
+    door = gateway.door
+    unread = Unread(journal=door.journal, observer=door.observer, entropy=door.entropy)
+    connections = room_for(settings.max_connections)
+    if connections < settings.max_connections:
+        _log.warning("few_file_descriptors", max_connections=connections, wished=settings.max_connections)
+    return Edge(
+        refuse=unread.answer,
+        send_s=settings.send_timeout_s + _AFTER_THE_CALL_S,
+        max_connections=connections,
+    )
+
+
 def _config(settings: Settings) -> Config:
     config = Config()
     config.include_server_header = False
@@ -183,7 +202,8 @@ async def run_server(
 ) -> None:
     """Serves an open gateway on a socket until the event is set, and drains it."""
     app = make_app(gateway.door, _lifespan_of(gateway))
-    async with accepting(app, _config(settings), listener) as worker:
+    stock = settings.http_parser is HttpParser.H11
+    async with accepting(app, _config(settings), listener, _edge(gateway, settings), stock=stock) as worker:
         on_step(Step.LISTENING)
         await _first_of(stop, gateway.broken)
         _log.info("stopping", calls=len(gateway.live_calls))

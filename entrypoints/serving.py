@@ -15,21 +15,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import attrs
 import structlog
 from hypercorn.asyncio.lifespan import Lifespan
-from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, LifespanState
 from hypercorn.utils import wrap_app
 from starlette.applications import Starlette
 
+from entrypoints.http1.edge import Edge
+from entrypoints.http1.server import Connection, turn_away
+
 _LOOK_EVERY_S = 0.05
-_FLUSH_S = 5.0
-"""For a connection's last bytes to be taken. A client that does not read would otherwise keep it for ever."""
+_MOST_TURNED_AWAY = 256
+"""Clients too many that are told so at one time; the rest are cut."""
 _log = structlog.get_logger("neuronetz")
 
 
@@ -38,7 +40,7 @@ class Worker:
     """A server that accepts connections until it is told to leave."""
 
     _listening: asyncio.Server
-    _connections: set[asyncio.Task[None]]
+    _connections: Collection[asyncio.Task[None]]
 
     def stop_accepting(self) -> None:
         """Closes the listening socket. What waits in it is for the other processes that share it."""
@@ -60,51 +62,38 @@ class Worker:
                         return
 
 
-class _Connection(TCPServer):
-    """One connection, let go when its client closes it, and within bounds when we do.
-
-    Hypercorn ends it too, but then waits for its idle timer: each client that has gone would cost a descriptor and a
-    parser until the keep-alive time is over. And when it closes one, it waits until all that was sent is taken.
-    """
-
-    async def _read_data(self) -> None:
-        await super()._read_data()
-        await self.idle_task.stop()
-
-    async def _close(self) -> None:
-        forced = self._force_later()
-        try:
-            await super()._close()
-        finally:
-            forced.cancel()
-
-    async def _initiate_server_close(self) -> None:
-        self._force_later()
-        await super()._initiate_server_close()
-
-    def _force_later(self) -> asyncio.TimerHandle:
-        return self.loop.call_later(_FLUSH_S, self.writer.transport.abort)
-
-
 @contextlib.asynccontextmanager
-async def accepting(app: Starlette, config: Config, listener: socket.socket) -> AsyncIterator[Worker]:
+async def accepting(
+    app: Starlette, config: Config, listener: socket.socket, edge: Edge, *, stock: bool = False
+) -> AsyncIterator[Worker]:
     """Serves an application on a listening socket as long as the block runs; then lets every connection end.
 
     Args:
         app: whose lifespan starts before the first connection, and is shut down after the last.
         config: `graceful_timeout` is how many seconds connections have to end before they are cut.
         listener: closed at the end.
+        edge: what a connection may cost.
+        stock: whether Hypercorn's own HTTP/1 class speaks instead of ours.
     """
     wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]  # Starlette's and Hypercorn's ASGI types differ in name only
-    loop = asyncio.get_running_loop()
     context = WorkerContext(config.max_requests)
-    connections: set[asyncio.Task[None]] = set()
+    connections: dict[asyncio.Task[None], Connection] = {}
+    too_many: set[asyncio.Task[None]] = set()
     async with _alive(wrapped, config) as state:
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(_Connection(wrapped, loop, config, context, state, reader, writer).run())
-            connections.add(task)
-            task.add_done_callback(connections.discard)
+            if len(connections) >= edge.max_connections:
+                if len(too_many) >= _MOST_TURNED_AWAY:
+                    writer.transport.abort()
+                    return
+                away = asyncio.create_task(turn_away(reader, writer, edge))
+                too_many.add(away)
+                away.add_done_callback(too_many.discard)
+                return
+            connection = Connection(app, wrapped, config, context, state, reader, writer, edge=edge, stock=stock)
+            task = asyncio.create_task(connection.run())
+            connections[task] = connection
+            task.add_done_callback(connections.pop)
             task.add_done_callback(_told)
 
         listening = await asyncio.start_server(connected, sock=listener, backlog=config.backlog)
@@ -113,7 +102,9 @@ async def accepting(app: Starlette, config: Config, listener: socket.socket) -> 
         finally:
             listening.close()
             await context.terminated.set()
-            await _ended(connections, config.graceful_timeout)
+            for connection in connections.values():
+                connection.close_if_idle()
+            await _ended([*connections, *too_many], config.graceful_timeout)
 
 
 @contextlib.asynccontextmanager
@@ -137,7 +128,7 @@ def _told(connection: asyncio.Task[None]) -> None:
         _log.warning("connection_failed", exc_info=error)
 
 
-async def _ended(connections: set[asyncio.Task[None]], patience_s: float) -> None:
+async def _ended(connections: Collection[asyncio.Task[None]], patience_s: float) -> None:
     if connections:
         await asyncio.wait(connections, timeout=patience_s)
     late = list(connections)

@@ -31,7 +31,7 @@ from entrypoints.settings_checks import (
 )
 from entrypoints.settings_reading import NOT_REPEATED, Network, merged, read_values
 from entrypoints.settings_together import REMEDIES, contradictions
-from entrypoints.settings_words import LogFormat, LogLevel, Traces
+from entrypoints.settings_words import HttpParser, LogFormat, LogLevel, Traces
 
 
 def means(sentence: str, *, may_be_secret: bool = False) -> Mapping[str, object]:
@@ -177,6 +177,15 @@ class Settings:
             "gateway processes that share the port, each good for one CPU core; with more than one, SIGHUP replaces "
             "them one by one, with settings read afresh"
         ),
+    )
+    max_connections: int = attrs.field(
+        default=4096,
+        validator=positive,
+        metadata=means("client connections that one process keeps open; further ones are told 503"),
+    )
+    http_parser: HttpParser = attrs.field(
+        default=HttpParser.HTTPTOOLS,
+        metadata=means("who reads HTTP/1: httptools, or h11, Hypercorn's own, which is more lenient and slower"),
     )
     trusted_proxies: tuple[Network, ...] = attrs.field(
         default=(),

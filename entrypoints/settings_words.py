@@ -26,3 +26,10 @@ class Traces(StrEnum):
 
     OFF = "off"
     OTLP = "otlp"
+
+
+class HttpParser(StrEnum):
+    """Who reads HTTP/1."""
+
+    HTTPTOOLS = "httptools"
+    H11 = "h11"

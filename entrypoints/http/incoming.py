@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 from starlette.types import Receive, Scope
@@ -22,6 +22,14 @@ class Intake:
     max_body_bytes: int
     body_timeout_s: float
     trusted_proxies: Sequence[Network] = ()
+    body_grace_s: float = 5.0
+    """After which a body must have come at `body_floor` on the whole: a trickle costs its sender nothing."""
+    body_floor: int = 1024
+    """Bytes a second."""
+
+    def deadline_s(self, came: int) -> float:
+        """Seconds since its beginning in which more must come of a body, or its end."""
+        return min(self.body_timeout_s, self.body_grace_s + came / self.body_floor)
 
 
 class ClientGone(Exception):
@@ -68,11 +76,18 @@ def require_plain_framing(scope: Scope) -> None:
         raise Refusal(Code.UNSUPPORTED_ENCODING, "Send the body as it is: encoded request bodies are not accepted.")
 
 
-async def read_body(scope: Scope, receive: Receive, intake: Intake) -> bytes:
+async def read_body(scope: Scope, receive: Receive, intake: Intake, take: Callable[[int], None]) -> bytes:
     """The whole body.
+
+    Args:
+        scope: the request.
+        receive: its pieces.
+        intake: the bounds.
+        take: is told how many bytes came; raises where there is no room for them.
 
     Raises:
         Refusal: too large (as announced, or as it comes) or too slow.
+        Overloaded: there is no room.
         ClientGone: it never came whole.
     """
     too_large = Refusal(
@@ -83,8 +98,9 @@ async def read_body(scope: Scope, receive: Receive, intake: Intake) -> bytes:
         raise too_large
     chunks: list[bytes] = []
     size = 0
+    began_s = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout(intake.body_timeout_s):
+        async with asyncio.timeout_at(began_s + intake.deadline_s(0)) as deadline:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -93,12 +109,16 @@ async def read_body(scope: Scope, receive: Receive, intake: Intake) -> bytes:
                 size += len(chunk)
                 if size > intake.max_body_bytes:
                     raise too_large
+                take(len(chunk))
                 chunks.append(chunk)
                 if not message.get("more_body", False):
                     return b"".join(chunks)
+                deadline.reschedule(began_s + intake.deadline_s(size))
     except TimeoutError:
         raise Refusal(
-            Code.BODY_TOO_SLOW, f"The request body did not arrive within {intake.body_timeout_s:.0f} s."
+            Code.BODY_TOO_SLOW,
+            f"The request body did not arrive within {intake.body_timeout_s:.0f} s, or came at less than "
+            f"{intake.body_floor} bytes a second.",
         ) from None
 
 

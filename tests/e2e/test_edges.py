@@ -16,9 +16,12 @@ from tests.e2e.programs import eventually
 BODY = json.dumps({"model": "sim-chat", "stream": False, "messages": [{"role": "user", "content": "Hi"}]})
 
 
-@pytest.fixture(scope="module")
-def edge_house(stores: EmbeddedStores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House.open(stores, tmp_path_factory.mktemp("edges"), MAX_BODY_BYTES="5000", BODY_TIMEOUT_S="1") as opened:
+@pytest.fixture(scope="module", params=["httptools", "h11"])
+def edge_house(
+    request: pytest.FixtureRequest, stores: EmbeddedStores, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    bounds = {"MAX_BODY_BYTES": "5000", "BODY_TIMEOUT_S": "1", "HTTP_PARSER": request.param}
+    with House.open(stores, tmp_path_factory.mktemp("edges"), **bounds) as opened:
         opened.add_gateway().wait_ready()
         yield opened
 
@@ -154,6 +157,62 @@ def test_a_stranger_is_turned_away_before_its_body_is_read(edge_house: House) ->
     assert code_of(answer) == "invalid_api_key"
     assert b"connection: close" in answer.lower()
     assert time.monotonic() - began < 0.8
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
+def test_what_cannot_be_read_is_told_in_the_callers_dialect_and_noted(edge_house: House, key: Key, path: str) -> None:
+    answer = exchange(edge_house, post(key, "X_Forwarded_For: 6.6.6.6", f"Content-Length: {len(BODY)}", path=path))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    error = json.loads(body)["error"]
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert code_of(answer) == "malformed_request"
+    assert b"connection: close" in head.lower()
+    assert b"x-request-id: req_" in head.lower()
+    assert "X_Forwarded_For has an underscore" in (error if path == "/api/chat" else error["message"])
+    for _ in eventually(5):
+        if edge_house.rows("select 1 from audit where route = '-' and code = 'malformed_request' and status = 400"):
+            return
+
+
+def test_a_body_that_is_refused_early_costs_no_client_its_answer(edge_house: House, key: Key) -> None:
+    with socket.create_connection(("127.0.0.1", edge_house.gateways[0].port), timeout=10) as connection:
+        connection.sendall(post(key, "Content-Length: 3000000", body="x" * 3_000_000))  # all of it before it listens
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+
+    assert code_of(answer) == "body_too_large"
+
+
+def test_requests_share_a_connection_and_what_is_no_request_ends_it(edge_house: House, key: Key) -> None:
+    good = post(key, f"Content-Length: {len(BODY)}")
+    with socket.create_connection(("127.0.0.1", edge_house.gateways[0].port), timeout=10) as connection:
+        connection.sendall(good * 2 + b"GET / HTTP/1.1\r\n\r\n" + good)
+        answers = b""
+        while chunk := connection.recv(65536):
+            answers += chunk
+
+    assert answers.count(b"HTTP/1.1 200") == 2
+    assert answers.count(b"HTTP/1.1 400") == 1
+    assert answers.count(b"HTTP/1.1 ") == 3
+
+
+@pytest.mark.parametrize("early", ["G", "GET / HTTP/1.1\r\nHost: g\r\n\r\n", "x" * 300_000])
+def test_no_byte_sent_too_early_hides_a_hang_up(edge_house: House, key: Key, early: str) -> None:
+    edge_house.simulator.log(reset=True)
+    edge_house.simulator.behave({"behaviour": {"first_byte_delay_s": 20}, "times": 1})
+    with socket.create_connection(("127.0.0.1", edge_house.gateways[0].port), timeout=10) as connection:
+        connection.sendall(post(key, f"Content-Length: {len(BODY)}"))
+        for _ in eventually(10):
+            if any(entry["kind"] == "inference" for entry in edge_house.simulator.log()):
+                break
+        connection.sendall(early.encode())
+
+    for _ in eventually(5):
+        (entry,) = [one for one in edge_house.simulator.log() if one["kind"] == "inference"]
+        if entry["ended"] == "hang-up":
+            return
 
 
 @pytest.mark.parametrize("path", ["/api/chat", "/api/pull", "/", "/nowhere"])

@@ -11,6 +11,9 @@ from hypercorn.config import Config
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
+from domain.faults import Fault
+from domain.refusals import Refusal
+from entrypoints.http1.edge import Answer, Edge
 from entrypoints.listening import listen
 from entrypoints.serving import accepting
 from tests.e2e.programs import free_port
@@ -27,7 +30,12 @@ def deaf() -> Iterator[socket.socket]:
         yield client
 
 
-async def test_a_client_that_does_not_read_holds_up_no_stop(deaf: socket.socket) -> None:
+def refuse(reason: Refusal | Fault, _target: bytes, _address: str) -> Answer:
+    return Answer(400, [], reason.sentence.encode())
+
+
+@pytest.mark.parametrize("stock", [False, True])
+async def test_a_client_that_does_not_read_holds_up_no_stop(deaf: socket.socket, stock: bool) -> None:  # noqa: FBT001
     asked = asyncio.Event()
 
     async def answer_with_much(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -42,7 +50,7 @@ async def test_a_client_that_does_not_read_holds_up_no_stop(deaf: socket.socket)
     port = free_port()
 
     async def serve_until_asked() -> None:
-        async with accepting(app, config, listen("127.0.0.1", port)):
+        async with accepting(app, config, listen("127.0.0.1", port), Edge(refuse=refuse), stock=stock):
             deaf.connect(("127.0.0.1", port))
             deaf.sendall(b"GET / HTTP/1.1\r\nHost: g\r\n\r\n")
             await asked.wait()

@@ -199,4 +199,4 @@ def test_every_number_of_time_or_size_has_its_unit_in_its_name() -> None:
     units = ("_s", "_ms", "_bytes", "_tokens", "_in_flight", "_depth")
     numbers = [field.name for field in attrs.fields(Settings) if isinstance(field.default, int | float)]
 
-    assert [name for name in numbers if not name.endswith(units)] == ["port", "processes"]
+    assert [name for name in numbers if not name.endswith(units)] == ["port", "processes", "max_connections"]

@@ -210,9 +210,13 @@ class Client:
         return self._messages.pop(0) if self._messages else {"type": "http.disconnect"}
 
 
+def freely(_size: int) -> None:
+    """There is always room."""
+
+
 async def code_of(headers: Headers, receive: Receive, intake: Intake = SMALL) -> Code:
     with pytest.raises(Refusal) as met:
-        await read_body(scope(headers), receive, intake)
+        await read_body(scope(headers), receive, intake, freely)
     return met.value.code
 
 
@@ -220,7 +224,7 @@ async def code_of(headers: Headers, receive: Receive, intake: Intake = SMALL) ->
     "chunks", [[], [b""], [b"0123456789"], [b"01", b"", b"234567", b"89"], [bytes([c]) for c in b"0123456789"]]
 )
 async def test_a_body_is_put_together(chunks: list[bytes]) -> None:
-    assert await read_body(scope([]), Client(chunks).receive, SMALL) == b"".join(chunks)
+    assert await read_body(scope([]), Client(chunks).receive, SMALL, freely) == b"".join(chunks)
 
 
 @pytest.mark.parametrize("chunks", [[b"0" * 11], [b"0" * 10, b"1"], [b"0"] * 11])
@@ -245,7 +249,7 @@ async def test_a_body_that_announces_too_much_is_not_read(value: bytes) -> None:
 
 @pytest.mark.parametrize("value", [b"", b"-1", b"1e3", b"+5", b" 5", b"0x5", b"\xd9\xa1", b"five", b"5,5"])
 async def test_an_announcement_that_is_no_number_is_not_believed(value: bytes) -> None:
-    assert await read_body(scope([(b"content-length", value)]), Client([b"ok"]).receive, SMALL) == b"ok"
+    assert await read_body(scope([(b"content-length", value)]), Client([b"ok"]).receive, SMALL, freely) == b"ok"
 
 
 async def test_an_announcement_that_lies_does_not_help() -> None:
@@ -254,7 +258,7 @@ async def test_an_announcement_that_lies_does_not_help() -> None:
 
 async def test_a_client_that_leaves_before_the_end_is_gone() -> None:
     with pytest.raises(ClientGone):
-        await read_body(scope([]), Client([b"012"], ends=False).receive, SMALL)
+        await read_body(scope([]), Client([b"012"], ends=False).receive, SMALL, freely)
 
 
 async def test_a_body_that_does_not_come_is_given_up() -> None:
@@ -275,6 +279,24 @@ async def test_a_body_that_trickles_is_given_up_in_the_same_time() -> None:
 
 # -- the client's address -------------------------------------------------------------------------------------------
 PROXY = "10.0.0.2"
+
+
+@pytest.mark.parametrize(
+    ("came", "seconds"), [(0, 5), (1024, 6), (10 * 1024, 15), (25 * 1024, 30), (4 * 1024 * 1024, 30)]
+)
+def test_a_body_has_longer_the_more_of_it_has_come(came: int, seconds: float) -> None:
+    assert Intake(max_body_bytes=2**22, body_timeout_s=30).deadline_s(came) == seconds
+
+
+async def test_a_body_that_comes_below_the_floor_is_too_slow() -> None:
+    async def trickle() -> dict[str, Any]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    slow = Intake(max_body_bytes=10**6, body_timeout_s=60, body_grace_s=0.05)
+    assert await code_of([], trickle, slow) is Code.BODY_TOO_SLOW
+
+
 BEHIND = Intake(max_body_bytes=10, body_timeout_s=1, trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")))
 XFF = b"x-forwarded-for"
 
