@@ -42,7 +42,7 @@ class Sent(StrEnum):
     NO = "no"
     """Nothing left for a backend."""
     REFUSED = "refused"
-    """The backend refused it (4xx, or busy): no token was made."""
+    """The backend refused it (4xx, or busy), by the caller's mistake or the operator's: no token was made."""
     ERRED = "erred"
     """The backend failed with an error status: the prompt may have been evaluated."""
     YES = "yes"

@@ -18,6 +18,7 @@ from domain.keys import Secret
 
 USER_AGENT = "neuronetz-gateway"
 DEFAULT_MOST_IN_FLIGHT = 4
+_LEAST_TELLING = 8
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?", re.ASCII)
@@ -107,6 +108,11 @@ class BackendAddress:
         if self.token is not None:
             sent[self.header] = f"{self.scheme} {self.token.unwrap()}".strip()
         return sent
+
+    def betrayed_by(self, octets: bytes) -> bool:
+        """Whether a backend has put its token into an answer. A token of a few letters may stand there by chance."""
+        token = "" if self.token is None else self.token.unwrap()
+        return len(token) >= _LEAST_TELLING and token.encode() in octets
 
     def redact(self, text: str) -> str:
         """The text without the token, should a backend have echoed it."""

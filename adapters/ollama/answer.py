@@ -7,13 +7,14 @@ full. After the dialect's end mark the end of HTTP is waited for, shortly, so th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
 import structlog
 
 from adapters.ollama import plain
-from adapters.ollama.lines import LineDecoder
+from adapters.ollama.address import BackendAddress
+from adapters.ollama.lines import NOT_TEXT, LineDecoder
+from adapters.ollama.loggable import loggable
 from adapters.ollama.transport import UpstreamResponse
 from domain.calls import Call
 from domain.faults import BackendFailed
@@ -21,18 +22,35 @@ from domain.ports.model_backend import Answer
 from domain.tally import Piece
 
 END_OF_HTTP_S: Final = 1.0
-_MOST_LOGGED: Final = 500
+WITHOUT_END: Final = "The model backend sent an answer without end."
 _log = structlog.get_logger("neuronetz")
+
+
+def _check_utf8(octets: bytes) -> None:
+    try:
+        octets.decode()
+    except UnicodeDecodeError as error:
+        raise BackendFailed(NOT_TEXT) from error
+
+
+def _keep_secret(piece: Piece, address: BackendAddress) -> None:
+    if address.betrayed_by(piece.raw):
+        _log.error("backend_echoes_its_token", backend=address.name)
+        raise BackendFailed
 
 
 class StreamedAnswer(Answer):
     """An answer in pieces."""
 
-    def __init__(self, upstream: UpstreamResponse, decoder: LineDecoder, redact: Callable[[str], str]) -> None:
+    def __init__(
+        self, upstream: UpstreamResponse, decoder: LineDecoder, address: BackendAddress, *, most_bytes: int
+    ) -> None:
         self._upstream = upstream
         self._decoder = decoder
-        self._redact = redact
+        self._address = address
+        self._bytes_left = most_bytes
         self._at_end = False
+        decoder.allow(most_bytes)
 
     async def read(self) -> Piece | None:
         """The next piece; None at the end."""
@@ -46,10 +64,14 @@ class StreamedAnswer(Answer):
                 return None
             octets = await self._upstream.read()
             self._at_end = not octets
+            self._bytes_left -= len(octets)
             piece = decoder.feed(octets) if octets else decoder.finish()
+            if self._bytes_left < 0 and not decoder.over:
+                raise BackendFailed(WITHOUT_END)
             if decoder.cause is not None:
                 self._log_cause(decoder)
             if piece is not None:
+                _keep_secret(piece, self._address)
                 return piece
         if decoder.fault is not None:
             fault, decoder.fault = decoder.fault, None
@@ -66,9 +88,13 @@ class StreamedAnswer(Answer):
             self._upstream.close()
 
     def _log_cause(self, decoder: LineDecoder) -> None:
-        text = self._redact(decoder.cause or "")[:_MOST_LOGGED]
-        decoder.cause = None
-        _log.warning("backend_answer_failed", backend_said=text)
+        said, decoder.cause = decoder.cause or "", None
+        _log.warning(
+            "backend_answer_failed",
+            backend=self._address.name,
+            backend_said=loggable(said),
+            said_characters=len(said),
+        )
 
     @property
     def clogged(self) -> bool:
@@ -84,21 +110,28 @@ class StreamedAnswer(Answer):
 class PlainAnswer(Answer):
     """An answer in one piece."""
 
-    def __init__(self, upstream: UpstreamResponse, call: Call, request_id: str) -> None:
+    def __init__(
+        self, upstream: UpstreamResponse, call: Call, request_id: str, address: BackendAddress, *, most_bytes: int
+    ) -> None:
         self._upstream = upstream
         self._call = call
         self._request_id = request_id
+        self._address = address
+        self._most_bytes = most_bytes
         self._at_end = False
 
     async def read(self) -> Piece | None:
         """The piece, then None."""
         if self._at_end:
             return None
-        octets = await self._upstream.read_whole(plain.most_bytes_of(self._call))
+        octets = await self._upstream.read_whole(self._most_bytes)
         self._at_end = True
         if octets is None:
-            raise BackendFailed("The model backend sent an answer without end.")
-        return plain.piece_of(octets, self._call, request_id=self._request_id)
+            raise BackendFailed(WITHOUT_END)
+        _check_utf8(octets)
+        piece = plain.piece_of(octets, self._call, request_id=self._request_id)
+        _keep_secret(piece, self._address)
+        return piece
 
     @property
     def clogged(self) -> bool:

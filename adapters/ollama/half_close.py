@@ -26,7 +26,7 @@ from typing import Any
 import aiohttp
 from aiohttp import ClientPayloadError, abc
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 LINGER_S = 1.5
 LINGER_TLS_S = 0.05
@@ -34,6 +34,8 @@ MOST_LINGER_BYTES = 32 * 1024 * 1024
 """A backend that keeps pouring after our FIN is cut off here."""
 MOST_BARREN_BYTES = 256 * 1024
 """Framing without content in a row; Ollama's longest is a head of 200 bytes."""
+_FINAL = 200
+_SWITCHING = 101
 
 
 class Farewell(asyncio.Protocol):
@@ -99,6 +101,7 @@ class HalfClosing(ResponseHandler):
         self._lingering = lingering
         self._fed_bytes = 0
         self._barren_bytes = 0
+        self._answered = True
 
     @property
     def is_full(self) -> bool:
@@ -120,14 +123,39 @@ class HalfClosing(ResponseHandler):
     def set_response_params(self, **settings: Any) -> None:
         """A request begins: aiohttp says how its answer is to be read."""
         self._fed_bytes = self._barren_bytes = 0
+        self._answered = False
         super().set_response_params(**settings)
+
+    def feed_data(self, data: tuple[Any, Any], size: int = 0) -> None:
+        """A head that was read: interim ones, then the answer's. One more is nobody's: kept, it would be the answer to
+        whoever uses the connection next.
+        """
+        if self._answered:
+            self.force_close()
+            return
+        self._answered = data[0].code >= _FINAL or data[0].code == _SWITCHING
+        super().feed_data(data, size)
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing is to come: no request is under way, or its answer is whole."""
+        return self._answered and (self._payload is None or self._payload.is_eof())
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the backend. Those that add nothing to an answer's body are bounded: heads, interim heads, chunk
-        extensions and trailers without end reach no reader who could stop them.
+        extensions and trailers without end reach no reader who could stop them. Those that nobody asked for end the
+        connection. No bytes at all are aiohttp's own way to go on reading.
         """
+        if data and self._is_idle:
+            self.close()
+            return
         super().data_received(data)
         payload = self._payload
+        broken = self.exception()
+        if broken is not None:
+            # aiohttp's parser (3.14) forgets the body that it was in: its reader would wait until a deadline
+            _end_with(ClientPayloadError(f"the backend breaks its framing: {broken}"), payload)
+            return
         fed_bytes = 0 if payload is None else payload.total_bytes
         if fed_bytes != self._fed_bytes:
             self._fed_bytes = fed_bytes
@@ -138,8 +166,13 @@ class HalfClosing(ResponseHandler):
             self.close()
             fault = ClientPayloadError("the backend sends framing without end")
             self.set_exception(fault)
-            if payload is not None and payload is not EMPTY_PAYLOAD:
-                payload.set_exception(fault)
+            _end_with(fault, payload)
+
+
+def _end_with(fault: ClientPayloadError, payload: StreamReader | None) -> None:
+    """Tells whoever reads the body."""
+    if payload is not None and payload is not EMPTY_PAYLOAD and not payload.is_eof():
+        payload.set_exception(fault)
 
 
 class HalfClosingConnector(aiohttp.TCPConnector):

@@ -7,6 +7,7 @@ is a broken or hostile backend, and is not kept.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from typing import Final
 
@@ -14,14 +15,28 @@ from domain.faults import BackendFailed
 from domain.tally import Piece
 
 MOST_LINE_BYTES: Final = 8 * 1024 * 1024
+NOT_TEXT: Final = "The model backend sent something that is not text."
+_CONTROL: Final = re.compile(r"[\x00-\x1f]")
+
+
+def _is_sound(line: bytes) -> bool:
+    """Whether a line is UTF-8 without control characters: neither JSON nor events have any inside a line, and a bare
+    carriage return would be the end of one to a reader of events.
+    """
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return False
+    return text.isprintable() or _CONTROL.search(text.removesuffix("\r")) is None
 
 
 class Lines:
     """Cuts a stream of bytes at line feeds."""
 
-    __slots__ = ("_held", "_held_bytes")
+    __slots__ = ("_held", "_held_bytes", "most_bytes")
 
     def __init__(self) -> None:
+        self.most_bytes = MOST_LINE_BYTES
         self._held: list[bytes] = []
         self._held_bytes = 0
 
@@ -48,7 +63,7 @@ class Lines:
 
     def _hold(self, begun: bytes) -> None:
         self._held_bytes += len(begun)
-        if self._held_bytes > MOST_LINE_BYTES:
+        if self._held_bytes > self.most_bytes:
             self.rest()
             raise BackendFailed("The model backend sent a line that does not end.")
         self._held.append(begun)
@@ -73,12 +88,26 @@ class LineDecoder(ABC):
         except BackendFailed as fault:
             self.fault = fault
             return None
-        return self._piece(lines) if lines else None
+        return self._sound_piece(lines) if lines else None
+
+    def allow(self, most_bytes: int) -> None:
+        """Narrows how long a line may be."""
+        self._lines.most_bytes = min(most_bytes, MOST_LINE_BYTES)
 
     def finish(self) -> Piece | None:
         """The piece of a last line without its line feed, at the end of HTTP."""
         rest = self._lines.rest()
-        return self._piece([rest]) if rest else None
+        return self._sound_piece([rest]) if rest else None
+
+    def _sound_piece(self, lines: list[bytes]) -> Piece | None:
+        """The piece up to the first line that no reader of text could take."""
+        for at, line in enumerate(lines):
+            if not _is_sound(line):
+                piece = self._piece(lines[:at])
+                if not self.over:
+                    self.fault = self.fault or BackendFailed(NOT_TEXT)
+                return piece
+        return self._piece(lines)
 
     @abstractmethod
     def _piece(self, lines: list[bytes]) -> Piece | None:

@@ -22,7 +22,11 @@ from domain.faults import BackendFailed
 from domain.models import Model, canonical
 from domain.refusals import Refusal
 
-MOST_MODELS: Final = 10_000
+MOST_MODELS: Final = 2_000
+_MOST_FACTS_CHARACTERS: Final = 16 * 1024
+"""Of one model; real ones have a tenth of it."""
+_MOST_WORDS: Final = 32
+_MOST_WORD: Final = 64
 _DETAILS: Final = (
     "format", "family", "families", "parameter_size", "quantization_level", "context_length", "embedding_length",
 )  # fmt: skip
@@ -79,7 +83,7 @@ def version_of(answer: Any) -> str:
     version = answer.get("version") if isinstance(answer, dict) else None
     if not isinstance(version, str):
         raise BackendFailed("The backend does not say its version as Ollama does.")
-    return version[:64]
+    return "".join(filter(str.isprintable, version[:64]))
 
 
 def served(entries: Iterable[dict[str, Any]]) -> list[Listed]:
@@ -168,11 +172,15 @@ def _details(details: Any) -> dict[str, Any]:
 def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     architecture = facts.get("general.architecture")
     families = ("general.", f"{architecture}.") if isinstance(architecture, str) and architecture else ("general.",)
-    return {
-        key: value
-        for key, value in facts.items()
-        if key.startswith(families) and isinstance(value, str | int | float | bool) and value != ""
-    }
+    kept: dict[str, Any] = {}
+    left = _MOST_FACTS_CHARACTERS
+    for key, value in facts.items():
+        if key.startswith(families) and isinstance(value, str | int | float | bool) and value != "":
+            left -= len(key) + (len(value) if isinstance(value, str) else 0)
+            if left < 0:
+                break
+            kept[key] = value
+    return kept
 
 
 def _context_of(facts: Mapping[str, Any]) -> int | None:
@@ -186,4 +194,5 @@ def _context(value: Any) -> int | None:
 
 
 def _words(value: Any) -> frozenset[str]:
-    return frozenset(word for word in value if isinstance(word, str)) if isinstance(value, list) else frozenset()
+    words = value[:_MOST_WORDS] if isinstance(value, list) else []
+    return frozenset(word for word in words if isinstance(word, str) and len(word) <= _MOST_WORD)

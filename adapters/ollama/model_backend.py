@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 import httpx
@@ -16,13 +18,17 @@ import structlog
 from multidict import CIMultiDict
 from yarl import URL
 
-from adapters.ollama import listings
+from adapters.ollama import listings, sizes
 from adapters.ollama.address import BackendAddress
 from adapters.ollama.answer import PlainAnswer, StreamedAnswer
-from adapters.ollama.body import body_of
+from adapters.ollama.body import body_of, is_long
+from adapters.ollama.lines import LineDecoder
+from adapters.ollama.loggable import loggable, loggable_type
 from adapters.ollama.ndjson import NativeStream
 from adapters.ollama.rejections import MOST_ERROR_BYTES, rejection_of, text_of
 from adapters.ollama.sse import OpenAIStream
+from adapters.ollama.sse_anthropic import AnthropicStream
+from adapters.ollama.sse_responses import ResponsesStream
 from adapters.ollama.transport import OllamaTransport, UpstreamResponse
 from domain.calls import Call, Dialect, Endpoint
 from domain.faults import BackendFailed
@@ -30,12 +36,14 @@ from domain.models import Model
 from domain.ports.model_backend import Answer, ModelBackend, Survey, UpstreamCall
 from domain.refusals import BackendRejected
 
-MOST_SURVEY_BYTES: Final = 8 * 1024 * 1024
+MOST_SURVEY_BYTES: Final = 4 * 1024 * 1024
 _SHOWN_AT_ONCE: Final = 4
 _OK: Final = 200
-_MOST_LOGGED: Final = 500
-_STREAMED_TYPES: Final = {Dialect.NATIVE: "application/x-ndjson", Dialect.OPENAI: "text/event-stream"}
+_NDJSON: Final = "application/x-ndjson"
+_SSE: Final = "text/event-stream"
 _PLAIN_TYPE: Final = "application/json"
+_BESIDE_THE_LOOP: Final = ThreadPoolExecutor(1, thread_name_prefix="long-requests")
+"""Builds what is long. One thread: each would compete with the loop for Python's lock."""
 _log = structlog.get_logger("neuronetz")
 
 
@@ -54,10 +62,7 @@ class OllamaBackend(ModelBackend):
         self._address = address
         self._keep_alive = keep_alive
         self._transport = OllamaTransport()
-        self._client = httpx.AsyncClient(
-            transport=self._transport, timeout=httpx.Timeout(None), trust_env=False, headers=address.headers()
-        )
-        self._targets: dict[Endpoint, URL] = {endpoint: address.target(endpoint.value) for endpoint in Endpoint}
+        self._targets: dict[Endpoint, URL] = {endpoint: address.target(endpoint.upstream) for endpoint in Endpoint}
         sent = CIMultiDict(address.headers())
         sent["Content-Type"] = _PLAIN_TYPE
         sent["Accept"] = _PLAIN_TYPE
@@ -70,7 +75,7 @@ class OllamaBackend(ModelBackend):
         call = upstream.call
         headers = self._headers[call.streamed].copy()
         headers["X-Request-Id"] = upstream.request_id
-        body = body_of(upstream, keep_alive=self._keep_alive)
+        body = await self._body(upstream)
         response = await self._transport.post(self._targets[call.endpoint], headers, body)
         try:
             await self._judge(response, call)
@@ -78,26 +83,41 @@ class OllamaBackend(ModelBackend):
             response.close()
             raise
         if not call.streamed:
-            return PlainAnswer(response, call, upstream.request_id)
-        return StreamedAnswer(response, decoder_of(upstream), self._address.redact)
+            return PlainAnswer(
+                response, call, upstream.request_id, self._address, most_bytes=sizes.most_bytes(upstream)
+            )
+        return StreamedAnswer(response, decoder_of(upstream), self._address, most_bytes=sizes.most_bytes(upstream))
+
+    async def _body(self, upstream: UpstreamCall) -> bytes:
+        build = partial(body_of, upstream, keep_alive=self._keep_alive)
+        if not is_long(upstream.call):
+            return build()
+        return await asyncio.get_running_loop().run_in_executor(_BESIDE_THE_LOOP, build)
 
     async def _refused(self, response: UpstreamResponse) -> BackendRejected | BackendFailed:
         octets = b""
         if response.encoding == "identity":
             octets = await response.read_whole(MOST_ERROR_BYTES) or b""
         text = text_of(octets)
-        said = self._address.redact(text if text is not None else octets[:_MOST_LOGGED].decode("utf-8", "replace"))
-        _log.warning("backend_refused", backend=self.name, status=response.status, backend_said=said[:_MOST_LOGGED])
-        return rejection_of(response.status, said if text is not None else None)
+        said = octets.decode("utf-8", "replace") if text is None else text
+        _log.warning(
+            "backend_refused",
+            backend=self.name,
+            status=response.status,
+            backend_said=loggable(said),
+            said_characters=len(said),
+        )
+        return rejection_of(response.status, None if text is None else self._address.redact(text))
 
     async def _judge(self, response: UpstreamResponse, call: Call) -> None:
         if response.status != _OK:
             raise await self._refused(response)
         if response.encoding != "identity":
             raise BackendFailed("The model backend answered in an encoding that was not asked for.")
-        expected = _STREAMED_TYPES[call.endpoint.dialect] if call.streamed else _PLAIN_TYPE
+        streamed_type = _NDJSON if call.endpoint.dialect is Dialect.NATIVE else _SSE
+        expected = streamed_type if call.streamed else _PLAIN_TYPE
         if response.content_type != expected:
-            _log.warning("backend_wrong_type", backend=self.name, content_type=response.content_type[:80])
+            _log.warning("backend_wrong_type", backend=self.name, content_type=loggable_type(response.content_type))
             raise BackendFailed("The model backend answered with something that is not its protocol.")
 
     async def survey(self) -> Survey:
@@ -131,14 +151,24 @@ class OllamaBackend(ModelBackend):
             _log.warning("backend_model_not_described", backend=self.name, model=one.name, reason=fault.sentence)
 
     async def _get(self, path: str, question: dict[str, Any] | None = None) -> Any:
-        method = "GET" if question is None else "POST"
-        url = str(self._address.target(path))
+        # The transport alone: a client would keep the backend's cookies for it, and look where its redirects lead.
+        request = httpx.Request(
+            "GET" if question is None else "POST",
+            str(self._address.target(path)),
+            headers=self._address.headers(),
+            json=question,
+        )
+        response = await self._transport.handle_async_request(request)
         octets = bytearray()
-        async with self._client.stream(method, url, json=question) as response:
+        try:
             async for part in response.aiter_raw():
                 octets += part
                 if len(octets) > MOST_SURVEY_BYTES:
                     raise BackendFailed("The backend's listing is too long.")
+        finally:
+            await response.aclose()
+        if self._address.betrayed_by(bytes(octets)):
+            raise BackendFailed(f"The backend's answer to {path} holds the token that it is sent.")
         if response.status_code != _OK:
             raise BackendFailed(f"The backend answers {path} with the status {response.status_code}.")
         try:
@@ -153,7 +183,7 @@ class OllamaBackend(ModelBackend):
 
     async def aclose(self) -> None:
         """Gives up its connections, politely and bounded."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
 
 async def probe(address: BackendAddress) -> Survey:
@@ -181,11 +211,15 @@ async def _together(*questions: Coroutine[Any, Any, Any]) -> list[Any]:
     raise first
 
 
-def decoder_of(upstream: UpstreamCall) -> NativeStream | OpenAIStream:
+def decoder_of(upstream: UpstreamCall) -> LineDecoder:
     """The decoder for a streamed call's answer."""
     call = upstream.call
     if call.endpoint.dialect is Dialect.NATIVE:
         return NativeStream(call.endpoint, ours=upstream.model.name, theirs=call.model)
+    if call.endpoint.dialect is Dialect.ANTHROPIC:
+        return AnthropicStream(theirs=call.model, request_id=upstream.request_id)
+    if call.endpoint.dialect is Dialect.RESPONSES:
+        return ResponsesStream(theirs=call.model, request_id=upstream.request_id)
     return OpenAIStream(
         call.endpoint,
         ours=upstream.model.name,

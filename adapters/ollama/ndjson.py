@@ -44,16 +44,16 @@ class NativeStream(LineDecoder):
         passed = []
         head, head_bytes, new_head, mark, tail = self._head, len(self._head), self._new_head, self._mark, self._tail
         for line in lines:
-            at = line.find(mark, head_bytes)
+            at = line.find(b'"', head_bytes)  # the first quote, so that nothing stands before the text unread
             start = at + len(mark)
             end = line.find(b'"', start)
-            if at > 0 and line[end:] == tail and line.startswith(head):
-                if end > start:
-                    piece.objects += 1
-                    piece.text_bytes += objects.unescaped_bytes(line[start:end])
-                passed.append(line if new_head is None else new_head + line[head_bytes:])
-                continue
             try:
+                if at > 0 and line.startswith(mark, at) and line[end:] == tail and line.startswith(head):
+                    if end > start:
+                        piece.text_bytes += objects.unescaped_bytes(line[start:end])
+                        piece.objects += 1
+                    passed.append(line if new_head is None else new_head + line[head_bytes:])
+                    continue
                 self._decode(line, piece, passed)
             except BackendFailed as fault:
                 self.fault = fault

@@ -15,6 +15,8 @@ import msgspec
 from domain.faults import BackendFailed
 from domain.tally import Usage
 
+NOT_JSON: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""What msgspec raises for bytes that are not JSON, or not the JSON that was asked for."""
 MOST_PLAUSIBLE_TOKENS: Final = 100_000_000
 """Ten times the longest context that any model claims."""
 
@@ -43,16 +45,17 @@ class Message(msgspec.Struct):
     @property
     def text_bytes(self) -> int:
         """All that a model wrote here."""
-        total = _length(self.content) + _length(self.thinking) + _length(self.reasoning)
+        total = length(self.content) + length(self.thinking) + length(self.reasoning)
         for tool in self.tool_calls or ():
             if tool.function is not None:
-                total += _length(tool.function.name) + len(bytes(tool.function.arguments))
+                total += length(tool.function.name) + len(bytes(tool.function.arguments))
         return total
 
 
 class NativeObject(msgspec.Struct):
     """One line of a native stream, or a whole native answer."""
 
+    model: str | None = None
     message: Message | None = None
     response: str | None = None
     thinking: str | None = None
@@ -66,12 +69,12 @@ class NativeObject(msgspec.Struct):
     def text_bytes(self) -> int:
         """All that the model wrote here."""
         written = 0 if self.message is None else self.message.text_bytes
-        return written + _length(self.response) + _length(self.thinking)
+        return written + length(self.response) + length(self.thinking)
 
     @property
     def usage(self) -> Usage | None:
         """What the final object says; None where it says nothing that can be true."""
-        return _usage(self.prompt_eval_count, self.eval_count)
+        return usage_of(self.prompt_eval_count, self.eval_count)
 
 
 class Choice(msgspec.Struct):
@@ -87,7 +90,7 @@ class Choice(msgspec.Struct):
         """All that the model wrote here."""
         delta = 0 if self.delta is None else self.delta.text_bytes
         message = 0 if self.message is None else self.message.text_bytes
-        return delta + message + _length(self.text)
+        return delta + message + length(self.text)
 
 
 class OpenAIUsage(msgspec.Struct):
@@ -120,7 +123,7 @@ class OpenAIObject(msgspec.Struct):
         """The usage; None when it is absent, all zero, or cannot be true. Ollama writes zeros for *not known*."""
         if self.usage is None or not (self.usage.prompt_tokens or self.usage.completion_tokens):
             return None
-        return _usage(self.usage.prompt_tokens, self.usage.completion_tokens)
+        return usage_of(self.usage.prompt_tokens, self.usage.completion_tokens)
 
 
 _NATIVE: Final = msgspec.json.Decoder(NativeObject)
@@ -136,7 +139,7 @@ def read_native(octets: bytes) -> NativeObject:
     """
     try:
         return _NATIVE.decode(octets)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise BackendFailed("The model backend sent something that is not its protocol.") from error
 
 
@@ -148,18 +151,22 @@ def read_openai(octets: bytes) -> OpenAIObject:
     """
     try:
         return _OPENAI.decode(octets)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise BackendFailed("The model backend sent something that is not its protocol.") from error
 
 
 def unescaped_bytes(literal: bytes) -> int:
-    """How many bytes of text the inside of a JSON string holds; its own length where it cannot be read."""
+    """How many bytes of text the inside of a JSON string holds.
+
+    Raises:
+        BackendFailed: it is not the inside of one.
+    """
     if b"\\" not in literal:
         return len(literal)
     try:
         return len(_STRING.decode(b'"%b"' % literal).encode())
-    except (msgspec.DecodeError, UnicodeError):
-        return len(literal)
+    except NOT_JSON as error:
+        raise BackendFailed("The model backend sent something that is not its protocol.") from error
 
 
 def error_text(error: Any) -> str:
@@ -169,7 +176,8 @@ def error_text(error: Any) -> str:
     return error if isinstance(error, str) else ""
 
 
-def _length(text: str | None) -> int:
+def length(text: str | None) -> int:
+    """Bytes of a text that may be absent."""
     if not text:
         return 0
     return len(text) if text.isascii() else len(text.encode())
@@ -180,6 +188,7 @@ def _count(number: Any) -> int | None:
     return number if plausible else None
 
 
-def _usage(prompt: Any, output: Any) -> Usage | None:
+def usage_of(prompt: Any, output: Any) -> Usage | None:
+    """The counts that can be true; None when neither can."""
     usage = Usage(prompt=_count(prompt), output=_count(output))
     return None if usage.prompt is None and usage.output is None else usage

@@ -1,8 +1,8 @@
 """Answers in one piece: one JSON value, kept whole until its end, which comes when all is generated.
 
-Complete means, as always, the dialect's own end: native `done:true`, OpenAI a finish reason. Ollama's repeat guard
-ends a clean 200 without either. An embedding has no such mark; a body that is JSON is complete. Megabytes of
-vectors are not decoded: the token count stands behind them, in the part after the last bracket.
+Complete means, as always, the dialect's own end: native `done:true`, OpenAI a finish reason, Anthropic a stop reason.
+Ollama's repeat guard ends a clean 200 without any. An embedding has no such mark; a body that is JSON is complete.
+Megabytes of vectors are not decoded: the token count stands behind them, in the part after the last bracket.
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ from __future__ import annotations
 from typing import Final
 
 from adapters.ollama import objects, rewrites
+from adapters.ollama.anthropic_objects import read_anthropic
 from adapters.ollama.rejections import GENERATION_FAILED, sentence_of_error
-from domain.calls import Call, Dialect
+from adapters.ollama.responses_objects import COMPLETED, FAILED, INCOMPLETE, read_response
+from domain.calls import Call, Dialect, Endpoint
 from domain.faults import BackendFailed
 from domain.tally import Piece, Usage
 
-MOST_BYTES: Final = 8 * 1024 * 1024
-MOST_EMBEDDING_BYTES: Final = 64 * 1024 * 1024
 _WORTH_DECODING_BYTES: Final = 512 * 1024
-
-
-def most_bytes_of(call: Call) -> int:
-    """How long an answer to this call may be."""
-    return MOST_BYTES if call.endpoint.generates else MOST_EMBEDDING_BYTES
+_VECTORS_MARK: Final = b'"embeddings":[['
+_OF_NUMBERS: Final = b"0123456789+-.eE, "
 
 
 def piece_of(octets: bytes, call: Call, *, request_id: str) -> Piece:
@@ -31,6 +28,13 @@ def piece_of(octets: bytes, call: Call, *, request_id: str) -> Piece:
     Raises:
         BackendFailed: it is not the protocol.
     """
+    match call.endpoint:
+        case Endpoint.ANTHROPIC_MESSAGES:
+            return _anthropic(octets, call.model, request_id)
+        case Endpoint.RESPONSES:
+            return _responses(octets, call.model, request_id)
+        case Endpoint.NATIVE_EMBEDDINGS:
+            return _legacy_embedding(octets)
     native = call.endpoint.dialect is Dialect.NATIVE
     if call.endpoint.generates:
         piece = _native(octets) if native else _openai(octets)
@@ -76,6 +80,53 @@ def _openai(octets: bytes) -> Piece:
         usage=found.counted,
         ended=found.is_finished,
     )
+
+
+def _anthropic(octets: bytes, model: str, request_id: str) -> Piece:
+    found = read_anthropic(octets)
+    if found.error is not None:
+        return Piece(b"", error=sentence_of_error(objects.error_text(found.error)))
+    if found.content is None:  # Go's nil slice, of a model that said nothing; clients walk over the content
+        octets = octets.replace(b'"content":null', b'"content":[]', 1)
+    named = rewrites.with_model(octets, rewrites.json_inside(model))
+    text_bytes = found.text_bytes
+    return Piece(
+        rewrites.with_message_id(named, request_id.encode()),
+        objects=int(text_bytes > 0),
+        text_bytes=text_bytes,
+        usage=found.counted,
+        ended=bool(found.stop_reason),
+    )
+
+
+def _responses(octets: bytes, model: str, request_id: str) -> Piece:
+    found = read_response(octets)
+    if found.error is not None or found.status == FAILED:
+        return Piece(b"", error=sentence_of_error(objects.error_text(found.error)))
+    usage = found.counted
+    named = rewrites.with_model(octets, rewrites.json_inside(model))
+    text_bytes = found.text_bytes
+    return Piece(
+        rewrites.with_response_id(named, request_id.encode()),
+        objects=int(text_bytes > 0),
+        text_bytes=text_bytes,
+        usage=usage,
+        # Ollama says "completed" of any answer; one that the repeat guard ended has no counts.
+        ended=found.status in (COMPLETED, INCOMPLETE) and usage is not None,
+    )
+
+
+def _legacy_embedding(octets: bytes) -> Piece:
+    """The answer of `/api/embed` as `/api/embeddings` gives it: the one vector, and nothing else."""
+    piece = _embedding(octets, native=True)
+    if piece.error is not None:
+        return piece
+    start = octets.find(_VECTORS_MARK) + len(_VECTORS_MARK)
+    vector = octets[start : octets.find(b"]", start)]
+    if start < len(_VECTORS_MARK) or vector.translate(None, _OF_NUMBERS):
+        raise BackendFailed("The model backend sent something that is not its protocol.")
+    piece.raw = b'{"embedding":[%b]}' % vector
+    return piece
 
 
 def _embedding(octets: bytes, *, native: bool) -> Piece:

@@ -2,7 +2,7 @@
 
 Ollama's error texts hold Go type names, paths of the host, driver and memory details (`llm/status.go`), and whatever
 a box in front of it adds. So only forms known to be harmless and useful pass, word by word; everything else becomes
-a sentence of ours, and the text goes to the log.
+a sentence of ours, and what may be logged of the text goes to the log (`loggable`).
 
 | upstream | becomes |
 |---|---|
@@ -12,6 +12,8 @@ a sentence of ours, and the text goes to the log.
 | 429, 503: busy | BackendFailed with the code `backend_busy` |
 | 500 that complains of an option or a format: the caller's mistake under the server's status | BackendRejected 400 |
 | everything else: 1xx, 3xx, 5xx | BackendFailed |
+
+Of a 5xx the prompt may have been evaluated, and is paid for; of a 4xx or busy nothing is (`domain/settlement.py`).
 """
 
 from __future__ import annotations
@@ -90,7 +92,8 @@ def rejection_of(status: int, text: str | None) -> BackendRejected | BackendFail
         return BackendRejected(status, _VANISHED)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR and text is not None and _CALLERS_MISTAKE.match(text):
         return BackendRejected(HTTPStatus.BAD_REQUEST, harmless(text) or _REFUSED)
-    client_error = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    if not client_error or status in _OPERATORS_MISTAKE or status == HTTPStatus.NOT_FOUND:
-        return BackendFailed()
+    if not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return BackendFailed(answered=True)
+    if status in _OPERATORS_MISTAKE or status == HTTPStatus.NOT_FOUND:
+        return BackendFailed(answered=True, refused=True)
     return BackendRejected(status, harmless(text or "") or _REFUSED)

@@ -2,6 +2,7 @@
 
 * the model's name: upstream echoes the operator's spelling, the caller gets its own back
 * OpenAI ids: `chatcmpl-N` with small N repeats within minutes (Ollama v0.33 `middleware/openai.go`, `rand.Intn(999)`)
+* Anthropic ids: `msg_<request id>`, so that an answer in a log leads to its call; so too `resp_<request id>`
 * the durations of native final objects: the prompt cache of a slot is shared between tenants, so a short
   `prompt_eval_duration` tells one tenant that another sent the same prefix, and `load_duration` that a model was warm
 * `remote_model`, `remote_host`: the operator's business
@@ -20,6 +21,9 @@ import msgspec
 COARSE_NS: Final = 100_000_000
 _MODEL_MARK: Final = b'"model":"'
 _ID_MARK: Final = b'{"id":"'
+_MESSAGE_MARKS: Final = (b'{"id":"msg_', b'{"type":"message_start","message":{"id":"msg_')
+_RESPONSE_MARK: Final = b'"id":"resp_'
+_TO_THE_QUOTE: Final = re.compile(rb'(?:[^"\\]|\\.)*')
 _REMOTE: Final = re.compile(rb',"remote_(?:model|host)":"(?:[^"\\]|\\.)*"')
 _DURATION: Final = re.compile(rb'"(total_duration|load_duration|prompt_eval_duration)":(-?\d{1,19})(?=[,}])')
 _DONE_MARK: Final = b'"done":true'
@@ -36,10 +40,10 @@ def with_model(octets: bytes, model: bytes, *, last: bool = False) -> bytes:
     if at < 0:
         return octets
     start = at + len(_MODEL_MARK)
-    end = octets.find(b'"', start)
-    if end < 0 or octets[start:end] == model:
+    found = _TO_THE_QUOTE.match(octets, start)
+    if found is None or found[0] == model:
         return octets
-    return b"%b%b%b" % (octets[:start], model, octets[end:])
+    return b"%b%b%b" % (octets[:start], model, octets[found.end() :])
 
 
 def with_id(octets: bytes, name: bytes) -> bytes:
@@ -53,6 +57,25 @@ def with_id(octets: bytes, name: bytes) -> bytes:
     if dash < 0:
         return octets
     return b"%b%b%b" % (octets[: dash + 1], name, octets[end:])
+
+
+def with_message_id(octets: bytes, name: bytes) -> bytes:
+    """An Anthropic message, or the event that begins one, with the id `msg_<name>`."""
+    for mark in _MESSAGE_MARKS:
+        if octets.startswith(mark):
+            return b"%b%b%b" % (mark, name, octets[octets.find(b'"', len(mark)) :])
+    return octets
+
+
+def with_response_id(octets: bytes, name: bytes) -> bytes:
+    """An answer of `/v1/responses`, or an event that holds one, with the id `resp_<name>`. Before its id stand only
+    numbers and nulls; ids of its items are Ollama's (a random number of six digits, v0.33 `openai/responses.go`).
+    """
+    at = octets.find(_RESPONSE_MARK)
+    if at < 0:
+        return octets
+    start = at + len(_RESPONSE_MARK)
+    return b"%b%b%b" % (octets[:start], name, octets[octets.find(b'"', start) :])
 
 
 def without_remote(octets: bytes) -> bytes:

@@ -1,30 +1,29 @@
 """OpenAI streams: one `data:` line an event, the last one `data: [DONE]`.
 
-Ollama writes one data line an event, a line feed and an empty line, no comments, no ids (v0.33
-`middleware/openai.go`); what a box in between adds, such as comments, is dropped. The usual event is recognised by
-its fixed parts, as in `ndjson`, and any other is decoded.
+The usual event is recognised by its fixed parts, as in `ndjson`, and any other is decoded (v0.33
+`middleware/openai.go`).
 
 Two things are Ollama's own:
 
 * A failure in mid-stream loses its text: an ordinary chunk comes with `"model":""` and no text, then a clean end.
 * The usage is asked for always, since an unfinished count is a guess. A caller that did not ask gets neither the
-  usage chunk nor the zero `usage` that `/v1/completions` then adds to every chunk.
+  usage chunk nor the zero `usage` that `/v1/completions` then adds to every chunk; one that did ask gets a null there,
+  as from OpenAI.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+import re
+from typing import Final
 
 import msgspec
 
 from adapters.ollama import objects, rewrites
-from adapters.ollama.lines import LineDecoder
+from adapters.ollama.events import EventStream
 from adapters.ollama.rejections import GENERATION_FAILED, sentence_of_error
 from domain.calls import Endpoint
-from domain.faults import BackendFailed
 from domain.tally import Piece
 
-_FIELD: Final = b"data:"
 _USUAL_FIELD: Final = b'data: {"id":"'
 _DONE: Final = b"[DONE]"
 _CHAT_MARK: Final = b'"content":"'
@@ -33,10 +32,15 @@ _CHAT_CHOICES: Final = b'","system_fingerprint":"fp_ollama","choices":[{"index":
 _TEXT_CHOICES: Final = b',"choices":[{"text":"'
 _TEXT_TAIL: Final = b'","index":0,"finish_reason":null}],"model":"'
 _ZERO_USAGE: Final = b',"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}'
+_NO_USAGE_YET: Final = b',"usage":null}'
+_TEXT_END: Final = b'"system_fingerprint":"fp_ollama"' + _ZERO_USAGE
+_BEFORE_MODEL: Final = re.compile(rb'data: {"id":"[\w-]+","object":"chat\.completion\.chunk","created":\d+,')
+_BEFORE_TEXT: Final = re.compile(rb'data: {"id":"[\w-]+","object":"text_completion","created":\d+')
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SAFE_ROLE: Final = b'"role":"assistant",'
 
 
-class OpenAIStream(LineDecoder):
+class OpenAIStream(EventStream):
     """Bytes of one OpenAI stream to pieces."""
 
     def __init__(self, endpoint: Endpoint, *, ours: str, theirs: str, request_id: str, wants_usage: bool) -> None:
@@ -49,37 +53,15 @@ class OpenAIStream(LineDecoder):
         prefix = b"chatcmpl-" if chat else b"cmpl-"
         self._new_start = b'%b%b%b"' % (_USUAL_FIELD, prefix, self._request_id)
         model = b'"model":"%b' % rewrites.json_inside(ours)
-        self._usual = self._usual_chat if chat else self._usual_text
+        self._read_usual = self._usual_chat if chat else self._usual_text
         self._model = model + _CHAT_CHOICES if chat else model + b'",'
         self._new_model = None
         if ours != theirs:
             new_model = b'"model":"%b' % self._theirs
             self._new_model = new_model + _CHAT_CHOICES if chat else new_model + b'",'
 
-    def _piece(self, lines: list[bytes]) -> Piece | None:
-        piece: Piece | None = None
-        passed = []
-        for line in lines:
-            if not line.startswith(_FIELD):
-                continue  # the empty line that ends an event, or a comment
-            if piece is None:
-                piece = Piece(b"")
-            event = self._usual(line, piece)
-            if event is None:
-                try:
-                    event = self._decode(line[len(_FIELD) :].strip(), piece)
-                except BackendFailed as fault:
-                    self.fault = fault
-            if event is not None:
-                passed.append(event)
-            if self.over or self.fault is not None:
-                break
-        if piece is None or (self.fault is not None and not passed):
-            return None
-        if passed:
-            passed.append(b"")
-            piece.raw = b"\n\n".join(passed)
-        return piece
+    def _usual(self, line: bytes, piece: Piece) -> bytes | None:
+        return self._read_usual(line, piece)
 
     def _usual_chat(self, line: bytes, piece: Piece) -> bytes | None:
         at = line.find(self._model, len(_USUAL_FIELD))
@@ -92,7 +74,7 @@ class OpenAIStream(LineDecoder):
             and end > start  # no text may mean a failure
             and line[end:] == _CHAT_TAIL
             and (mark == after_choices or line[after_choices:mark] == _SAFE_ROLE)
-            and line.startswith(_USUAL_FIELD)
+            and _BEFORE_MODEL.fullmatch(line, 0, at)
         )
         if not usual:
             return None
@@ -113,8 +95,8 @@ class OpenAIStream(LineDecoder):
             and end > start
             and line.startswith(_TEXT_TAIL, end)
             and line.startswith(self._model, model)
-            and line.endswith(_ZERO_USAGE)
-            and line.startswith(_USUAL_FIELD)
+            and line[model + len(self._model) :] == _TEXT_END
+            and _BEFORE_TEXT.fullmatch(line, 0, choices)
         )
         if not usual:
             return None
@@ -123,8 +105,7 @@ class OpenAIStream(LineDecoder):
         id_end = line.find(b'"', len(_USUAL_FIELD)) + 1
         before = line[id_end:model]
         after = line[model + len(self._model) :]
-        if not self._wants_usage:
-            after = after[: -len(_ZERO_USAGE)] + b"}"
+        after = after[: -len(_ZERO_USAGE)] + (_NO_USAGE_YET if self._wants_usage else b"}")
         return b"%b%b%b%b" % (self._new_start, before, self._new_model or self._model, after)
 
     def _decode(self, octets: bytes, piece: Piece) -> bytes | None:
@@ -147,6 +128,8 @@ class OpenAIStream(LineDecoder):
             if not found.choices:
                 return None
             octets = _without_usage(octets)
+        elif found.choices and octets.endswith(_ZERO_USAGE):
+            octets = octets[: -len(_ZERO_USAGE)] + _NO_USAGE_YET
         named = rewrites.with_id(rewrites.with_model(octets, self._theirs), self._request_id)
         return b"data: " + named
 
@@ -154,6 +137,6 @@ class OpenAIStream(LineDecoder):
 def _without_usage(octets: bytes) -> bytes:
     if octets.endswith(_ZERO_USAGE):
         return octets[: -len(_ZERO_USAGE)] + b"}"
-    members: dict[str, Any] = msgspec.json.decode(octets)
+    members = _MEMBERS.decode(octets)
     members.pop("usage", None)
     return msgspec.json.encode(members)

@@ -86,7 +86,7 @@ class Dispatch:
             self.sent = Sent.REFUSED
             raise
         except BackendFailed as fault:
-            if fault.code is FaultCode.BACKEND_BUSY:
+            if fault.refused:
                 self.sent = Sent.REFUSED
             elif fault.answered:
                 self.sent = Sent.ERRED

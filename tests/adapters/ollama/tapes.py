@@ -51,7 +51,7 @@ def tapes() -> list[Tape]:
 
 
 def inference_tapes(*, streamed: bool) -> list[Tape]:
-    paths = {endpoint.value for endpoint in Endpoint}
+    paths = {endpoint.upstream for endpoint in Endpoint}
     return [
         one
         for one in tapes()
@@ -92,9 +92,9 @@ def chat(
     text: str = "hello",
 ) -> Call:
     fields: dict[str, Any] = {"messages": [{"role": "user", "content": text}]}
-    if endpoint in (Endpoint.NATIVE_GENERATE, Endpoint.OPENAI_COMPLETIONS):
+    if endpoint in (Endpoint.NATIVE_GENERATE, Endpoint.OPENAI_COMPLETIONS, Endpoint.NATIVE_EMBEDDINGS):
         fields = {"prompt": text}
-    if not endpoint.generates:
+    elif endpoint is Endpoint.RESPONSES or not endpoint.generates:
         fields = {"input": text}
     return Call(
         endpoint=endpoint,

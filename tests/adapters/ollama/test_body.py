@@ -32,7 +32,7 @@ def test_the_body_is_the_allowed_fields_and_ours_and_nothing_else(endpoint: Endp
 
     body = built(endpoint, fields)
 
-    ours = {"model", "stream", "stream_options", "max_tokens", "options"}
+    ours = {"model", "stream", "stream_options", "max_tokens", "max_output_tokens", "options"}
     assert body["model"] == "Ours:1b"
     assert [key.casefold() for key in body].count("model") == 1
     assert [key.casefold() for key in body].count("stream") == int(endpoint.generates)
@@ -44,10 +44,13 @@ def test_the_body_is_the_allowed_fields_and_ours_and_nothing_else(endpoint: Endp
 def test_the_cap_is_always_ours() -> None:
     native = built(Endpoint.NATIVE_CHAT, {"options": {"num_predict": -1, "NUM_PREDICT": 0, "seed": 1}})
     openai = built(Endpoint.OPENAI_CHAT, {"max_tokens": 10**9, "max_completion_tokens": 0})
+    responses = built(Endpoint.RESPONSES, {"max_output_tokens": -1, "MAX_OUTPUT_TOKENS": 0, "max_tokens": 5})
 
     assert native["options"] == {"seed": 1, "num_predict": 77}
     assert openai["max_tokens"] == 77
     assert "max_completion_tokens" not in openai
+    assert responses["max_output_tokens"] == 77
+    assert not {"max_tokens", "MAX_OUTPUT_TOKENS", "stream_options"} & set(responses)
     assert openai["stream_options"] == {"include_usage": True}
 
 
@@ -59,6 +62,7 @@ def test_without_a_positive_cap_there_is_no_body(endpoint: Endpoint) -> None:
 
 def test_embeddings_have_neither_cap_nor_stream() -> None:
     assert built(Endpoint.NATIVE_EMBED, {"input": "a"}) == {"model": "Ours:1b", "input": "a"}
+    assert built(Endpoint.NATIVE_EMBEDDINGS, {"prompt": "a"}) == {"model": "Ours:1b", "input": "a"}
     assert built(Endpoint.OPENAI_EMBEDDINGS, {"input": "a"}) == {"model": "Ours:1b", "input": "a"}
 
 

@@ -11,7 +11,7 @@ import pytest
 from adapters.ollama.address import BackendAddress
 from adapters.ollama.model_backend import OllamaBackend
 from domain.faults import BackendFailed
-from tests.adapters.ollama.raw_server import HEAD, Visit, raw_server
+from tests.adapters.ollama.raw_server import HEAD, LINE, Visit, http_chunk, raw_server
 from tests.adapters.ollama.tapes import chat, drain, upstream_of
 
 CALL = upstream_of(chat("m"), ours="m")
@@ -80,4 +80,21 @@ async def test_broken_http_is_a_fault(octets: bytes) -> None:
         backend = OllamaBackend(BackendAddress(name="raw", url=server.url))
         with pytest.raises(BackendFailed):
             await drain(backend, CALL)
+        await backend.aclose()
+
+
+@pytest.mark.parametrize("before", [b"", http_chunk(LINE)], ids=["at once", "after text"])
+@pytest.mark.parametrize("broken", [b"zz\r\n", b"-1\r\n", b"5\r\nhello!!\r\n"])
+async def test_framing_that_breaks_after_the_head_was_read_is_a_fault_at_once(before: bytes, broken: bytes) -> None:
+    async def play(visit: Visit) -> None:
+        await visit.read_request()
+        await visit.send(HEAD + before)
+        await asyncio.sleep(0.05)
+        await visit.send(broken)
+        await visit.watch_end()
+
+    async with raw_server(play) as server:
+        backend = OllamaBackend(BackendAddress(name="raw", url=server.url))
+        with pytest.raises(BackendFailed):
+            await asyncio.wait_for(drain(backend, CALL), 5)
         await backend.aclose()

@@ -7,7 +7,7 @@ import pytest
 from adapters.ollama.plain import piece_of
 from domain.calls import Endpoint
 from domain.faults import BackendFailed
-from domain.tally import Usage
+from domain.tally import Piece, Usage
 from tests.adapters.ollama.tapes import REQUEST_ID, Tape, call_of, chat, inference_tapes, tape
 
 PLAIN = inference_tapes(streamed=False)
@@ -30,6 +30,7 @@ def test_every_recording_is_complete_unless_the_repeat_guard_ended_it(one: Tape)
         ("native-embed", None),
         ("openai-chat", Usage(36, 8)),
         ("openai-completions", Usage(31, 8)),
+        ("responses", Usage(33, 12)),
         ("openai-embeddings", None),
         ("native-chat-repeat-abort-plain", None),
     ],
@@ -69,8 +70,7 @@ def test_only_model_id_and_durations_differ(one: Tape) -> None:
     for key in ("total_duration", "load_duration", "prompt_eval_duration"):
         assert after.pop(key, 0) >= before.pop(key, 0)
     if "id" in before:
-        assert after.pop("id").endswith(f"cmpl-{REQUEST_ID}")
-        before.pop("id")
+        assert after.pop("id") == before.pop("id").rstrip("0123456789abcdef") + REQUEST_ID
     assert after == before
 
 
@@ -89,6 +89,43 @@ def test_megabytes_of_vectors_are_counted_without_being_decoded(endpoint: Endpoi
     assert piece.usage == Usage(7, None)
     assert piece.ended
     assert json.loads(piece.raw)["model"] == "n"
+
+
+def legacy(octets: bytes) -> Piece:
+    return piece_of(octets, chat("n", endpoint=Endpoint.NATIVE_EMBEDDINGS), request_id="r")
+
+
+def test_a_legacy_embedding_is_the_one_vector_and_its_tokens_are_known() -> None:
+    vectors = json.loads(tape("native-embed").octets)["embeddings"]
+    answer = {"model": "m", "embeddings": vectors[:1], "total_duration": 5, "prompt_eval_count": 4}
+
+    piece = legacy(json.dumps(answer, separators=(",", ":")).encode())
+
+    assert json.loads(piece.raw) == {"embedding": vectors[0]}
+    assert piece.usage == Usage(4, None)
+    assert piece.ended
+
+
+def test_a_legacy_embedding_has_the_shape_and_the_numbers_of_the_recorded_one() -> None:
+    one, recorded = json.loads(legacy(tape("native-embed").octets).raw), json.loads(tape("native-embeddings").octets)
+
+    assert list(one) == list(recorded)
+    assert one["embedding"] == pytest.approx(recorded["embedding"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b'{"model":"m","embeddings":[],"prompt_eval_count":1}',
+        b'{"model":"m"}',
+        b'{"model":"m","embeddings":[["a"]]}',
+        b'{"model":"m","embeddings":[[{"model":"m"}]]}',
+        b'{"model":"m","embeddings":[[1,2}',
+    ],
+)
+def test_a_legacy_embedding_without_a_vector_is_a_fault(octets: bytes) -> None:
+    with pytest.raises(BackendFailed):
+        legacy(octets)
 
 
 @pytest.mark.parametrize("octets", [b"x", b"null", b"[]", b"{", b"<html>", b"\xff", b"[" * 200_000, b"3"])

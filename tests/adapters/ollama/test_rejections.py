@@ -45,6 +45,23 @@ def test_a_status_that_is_not_the_callers_fault_is_a_fault(status: int) -> None:
     assert isinstance(rejection_of(status, "anything"), BackendFailed)
 
 
+@pytest.mark.parametrize("status", [204, 302, 500, 502, 504])
+def test_with_a_failed_status_the_prompt_may_have_been_read(status: int) -> None:
+    found = rejection_of(status, None)
+
+    assert isinstance(found, BackendFailed)
+    assert found.answered
+    assert not found.refused
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 407, 429, 503])
+def test_a_refusal_by_the_operators_mistake_or_for_want_of_room_is_before_any_work(status: int) -> None:
+    found = rejection_of(status, None)
+
+    assert isinstance(found, BackendFailed)
+    assert found.refused
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_busy_is_told_apart(status: int) -> None:
     found = rejection_of(status, None)

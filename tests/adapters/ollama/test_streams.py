@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.ollama.lines import MOST_LINE_BYTES
+from adapters.ollama.lines import MOST_LINE_BYTES, LineDecoder
 from adapters.ollama.model_backend import decoder_of
 from adapters.ollama.ndjson import NativeStream
 from adapters.ollama.sse import OpenAIStream
@@ -32,7 +33,7 @@ def decode(
     return run(decoder, chunks)
 
 
-def run(decoder: NativeStream | OpenAIStream, chunks: Iterable[bytes]) -> Sum:
+def run(decoder: LineDecoder, chunks: Iterable[bytes]) -> Sum:
     pieces: list[Piece] = []
     for chunk in chunks:
         piece = decoder.feed(chunk)
@@ -52,18 +53,27 @@ def run(decoder: NativeStream | OpenAIStream, chunks: Iterable[bytes]) -> Sum:
 def truth(one: Tape) -> tuple[int, int]:
     """Objects with text and bytes of text, by an ordinary decoder."""
     objects = text_bytes = 0
-    for line in one.octets.decode().splitlines():
-        payload = line.removeprefix("data: ")
-        if not payload or payload == "[DONE]":
-            continue
-        found = json.loads(payload)
+    for found in objects_of(one.octets):
         size = sum(len(text.encode()) for text in texts(found))
         objects += size > 0
         text_bytes += size
     return objects, text_bytes
 
 
+def objects_of(octets: bytes) -> Iterable[dict[str, Any]]:
+    for line in octets.decode().splitlines():
+        payload = line.removeprefix("data: ")
+        if payload.startswith("{"):
+            yield json.loads(payload)
+
+
 def texts(found: dict[str, Any]) -> Iterable[str]:
+    if "type" in found:  # an event of Anthropic's or of /v1/responses: what it says is in its delta
+        delta = found.get("delta", {})
+        yield from (
+            [delta] if isinstance(delta, str) else map(delta.get, ("text", "thinking", "partial_json"), repeat(""))
+        )
+        return
     yield found.get("response") or ""
     choices = found.get("choices") or [found]
     for choice in choices:
@@ -118,6 +128,8 @@ def test_the_short_way_decides_nothing_that_the_long_way_decides_otherwise(one: 
         ("openai-completions-stream-usage", Usage(31, 8), True, False),
         ("openai-chat-repeat-abort-stream", None, False, False),
         ("openai-chat-runner-killed", None, False, True),
+        ("anthropic-messages-stream", Usage(36, 8), True, False),
+        ("responses-stream", Usage(33, 12), True, False),
     ],
 )
 def test_the_endings_of_the_recordings(name: str, usage: Usage | None, *, ended: bool, error: bool) -> None:
@@ -167,10 +179,10 @@ def test_an_openai_stream_passes_byte_true_but_for_its_id() -> None:
 def test_answers_name_the_model_as_the_caller_does(one: Tape) -> None:
     found = decode(one, one.chunks, theirs="Caller/Name:X")
 
-    for line in found.raw.decode().splitlines():
-        payload = line.removeprefix("data: ")
-        if payload and payload != "[DONE]":
-            assert json.loads(payload)["model"] == "Caller/Name:X"
+    for event in objects_of(found.raw):
+        names = [place["model"] for place in (event, event.get("message")) if place and "model" in place]
+        assert set(names) == {"Caller/Name:X"} or "type" in event
+    assert found.raw.count(b'"model":"Caller/Name:X"') == decode(one, one.chunks).raw.count(b'"model":"')
 
 
 @pytest.mark.parametrize("name", ["openai-chat-stream-usage", "openai-completions-stream-usage"])
@@ -183,6 +195,15 @@ def test_a_usage_that_was_not_asked_for_is_counted_and_removed(name: str) -> Non
     assert found.raw.endswith(b"data: [DONE]\n\n")
     assert found.usage == decode(one, one.chunks, wants_usage=True).usage
     assert found.objects == decode(one, one.chunks, wants_usage=True).objects
+
+
+def test_before_the_last_chunk_of_completions_the_usage_is_null() -> None:
+    one = tape("openai-completions-stream-usage")
+
+    for found in (decode(one, one.chunks), decode(one, one.chunks, ours="never-echoed")):
+        *before, last = [chunk["usage"] for chunk in objects_of(found.raw)]
+        assert set(before) == {None}
+        assert last == {"prompt_tokens": 31, "completion_tokens": 8, "total_tokens": 39}
 
 
 def test_a_usage_beside_choices_is_removed_too() -> None:
