@@ -93,13 +93,13 @@ class LiveCall:
 
 
 HUNG_UP = Cut(Outcome.HUNG_UP, Fault(FaultCode.CLIENT_HUNG_UP, "The client hung up."))
-SHUT_DOWN = Cut(Outcome.SHUT_DOWN, Fault(FaultCode.SHUTTING_DOWN, "The gateway is shutting down."))
+SHUT_DOWN = Cut(Outcome.SHUT_DOWN, Fault(FaultCode.SHUTTING_DOWN, "The gateway is shutting down. Please try again."))
 
 
 def _key_cut() -> Cut:
     return Cut(
         Outcome.KEY_CUT,
-        Fault(FaultCode.KEY_CUT, "This API key was revoked, or its tenant suspended, while the answer ran."),
+        Fault(FaultCode.KEY_CUT, "This API key was revoked or its tenant suspended. Ask the gateway's operator."),
     )
 
 
@@ -107,7 +107,9 @@ def overdue(call: LiveCall, now_s: float, deadlines: Deadlines) -> Cut | None:
     """Whether, and why, a call has waited too long."""
     waited = now_s - call.since_s
     if now_s - call.began_s > deadlines.whole_call_s:
-        fault = Fault(FaultCode.CALL_TOO_LONG, f"The call took longer than {deadlines.whole_call_s:.0f} s.")
+        fault = Fault(
+            FaultCode.CALL_TOO_LONG, f"The call took longer than {deadlines.whole_call_s:.0f} s. Ask for less."
+        )
         return Cut(Outcome.TIMED_OUT, fault)
     match call.waits_for:
         case Waiting.FIRST_BYTE if waited > deadlines.first_byte_s:
@@ -115,7 +117,7 @@ def overdue(call: LiveCall, now_s: float, deadlines: Deadlines) -> Cut | None:
         case Waiting.NEXT_BYTE if waited > deadlines.next_byte_s:
             return Cut(Outcome.TIMED_OUT, BackendTimeout("The model backend stopped in the middle of its answer."))
         case Waiting.READER if waited > deadlines.reader_s or _clogged(call, now_s):
-            fault = Fault(FaultCode.READER_TOO_SLOW, "The client reads too slowly; the answer was cut.")
+            fault = Fault(FaultCode.READER_TOO_SLOW, "The client reads too slowly; the answer was cut. Read faster.")
             return Cut(Outcome.READER_TOO_SLOW, fault)
         case _:
             return None

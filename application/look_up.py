@@ -15,6 +15,7 @@ from application.rooms.admit import Admit, admission_request
 from application.rooms.identify import TRIES, Identify, never_settled
 from application.rooms.permit import not_found
 from domain.faults import Fault, FaultCode, StoreUnavailable
+from domain.keys import PresentedKey
 from domain.models import Model, canonical
 from domain.policies import Caller
 from domain.ports.budget_ledger import BudgetLedger
@@ -35,13 +36,13 @@ class LookUp:
         self._journal = journal
         self._backends = backends
 
-    def require_key(self, presented: Presented) -> None:
-        """Turns strangers away before anything of theirs is read.
+    def require_key(self, presented: Presented) -> PresentedKey:
+        """The key, as far as its check tells: turns strangers away before anything of theirs is read.
 
         Raises:
             Refusal: no key of ours was sent.
         """
-        self._identify.read(presented)
+        return self._identify.read(presented)
 
     async def enter(self, presented: Presented) -> Caller:
         """The caller, still good.
@@ -61,10 +62,15 @@ class LookUp:
         raise never_settled()
 
     def models(self, caller: Caller) -> Sequence[Model]:
-        """The models this caller may use."""
+        """The models this caller may use, each under every name that leads to it: its own, then the aliases."""
         catalogue = self._backends.catalogue
-        found = (catalogue.one(name) for name in catalogue.names() if caller.may_use(name))
-        return [model for model in found if model is not None]
+        own = (catalogue.one(name) for name in catalogue.names() if name not in caller.aliases)
+        aliased = ((alias, catalogue.one(model)) for alias, model in sorted(caller.aliases.items()))
+        named = [
+            *(model for model in own if model is not None),
+            *(model.under(alias) for alias, model in aliased if model is not None),
+        ]
+        return [model for model in named if caller.may_use(model.canonical)]
 
     def model(self, caller: Caller, asked: str) -> Model:
         """One of them.
@@ -72,7 +78,7 @@ class LookUp:
         Raises:
             Refusal: there is none of that name for this caller.
         """
-        name = canonical(asked)
+        name = caller.meant_by(canonical(asked))
         model = self._backends.catalogue.one(name)
         if model is None or not caller.may_use(name):
             raise not_found(asked)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from application.presented import Presented, Reply
 from application.rooms.identify import KnownAndRefused
-from domain.calls import Call
 from domain.faults import Fault
 from domain.policies import Caller
 from domain.ports.usage_journal import Event, Note
@@ -16,9 +15,17 @@ def note_of(
     reply: Reply,
     reason: Refusal | Fault | None,
     caller: Caller | None = None,
-    call: Call | None = None,
+    model: str | None = None,
 ) -> Note:
-    """What the audit is told of a request, after its reply. Without a reason it was answered."""
+    """What the audit is told of a request, after its reply. Without a reason it was answered.
+
+    Args:
+        presented: the request.
+        reply: what it was told.
+        reason: why it was not answered.
+        caller: whose it was, as far as that is known.
+        model: which it asked for: as permitted, in canonical form; before that, as the caller spelt it.
+    """
     if isinstance(reason, KnownAndRefused):
         caller = reason.caller
     return Note(
@@ -31,5 +38,5 @@ def note_of(
         tenant_id=caller.tenant_id if caller else None,
         key_id=caller.key_id if caller else None,
         key_prefix=caller.key_prefix if caller else None,
-        model=call.model if call else None,
+        model=model,
     )

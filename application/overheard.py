@@ -33,10 +33,10 @@ class OverheardReply(Reply):
         """See the protocol."""
         return self._inner.bytes_out
 
-    async def begin(self, rates: Rates, first: bytes) -> None:
+    async def begin(self, rates: Rates, first: bytes, *, length: int | None = None) -> None:
         """Heard before it is sent, as it is counted: a wait that is cut off may have sent it."""
         self.heard.add(first)
-        await self._inner.begin(rates, first)
+        await self._inner.begin(rates, first, length=length)
 
     async def send(self, raw: bytes) -> None:
         """As above."""

@@ -9,6 +9,7 @@ from application.presented import NO_RATES, PresentedCall, Rates, Reply
 from application.rooms.dispatch import Dispatch
 from application.rooms.settle import Debts, Ending
 from domain.calls import NO_BOUNDS, Bounds, Call, PermittedCall
+from domain.models import canonical
 from domain.policies import Caller
 from domain.ports.call_observer import Room
 from domain.prompts import Hearing
@@ -53,6 +54,13 @@ class Passage:
     @entered.default
     def _at_the_first(self) -> list[tuple[Room, float]]:
         return [(Room.IDENTIFY, self.live.began_s)]
+
+    @property
+    def model_noted(self) -> str | None:
+        """The model as the audit has it: once permitted, as a hold has it; before, as the caller spelt it."""
+        if self.model is not None:
+            return canonical(self.model)
+        return None if self.call is None else self.call.model
 
     def enter(self, room: Room) -> None:
         """Leaves a mark. Costs a look at the clock."""

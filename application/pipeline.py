@@ -22,18 +22,18 @@ from application.rooms.admit import Admit, admission_request
 from application.rooms.dispatch import Dispatch
 from application.rooms.identify import TRIES, Identify, never_settled
 from application.rooms.keep import Keep
-from application.rooms.permit import permit
+from application.rooms.permit import TURNED_BY_POLICY, permit
 from application.rooms.relay import CapBroken, read_to_end, relay, relay_whole
 from application.rooms.reserve import reserve
 from application.rooms.settle import Debts, outcome_of
 from domain.bounds import OutputCaps
 from domain.calls import PermittedCall
-from domain.faults import BackendFailed, Fault, FaultCode
+from domain.faults import BackendFailed, Fault, FaultCode, internal_error
 from domain.models import shortest
 from domain.policies import Caller
 from domain.ports.budget_ledger import BudgetLedger
 from domain.ports.call_observer import CallObserver, Room
-from domain.ports.limit_store import Admitted, Full, LimitStore
+from domain.ports.limit_store import Admitted, Full, LimitStore, Outdated
 from domain.ports.model_backend import Answer
 from domain.ports.surroundings import Clock
 from domain.ports.turns import Turns
@@ -108,7 +108,7 @@ class Pipeline:
             await self._end_at_cap(passage)
         except Exception:  # noqa: BLE001  the last line of defence: a bug of ours still answers, settles and is logged
             _log.exception("call_failed", request_id=presented.request_id)
-            await self._end_badly(passage, Fault(FaultCode.INTERNAL, "The gateway failed to serve this request."))
+            await self._end_badly(passage, internal_error())
         finally:
             self._settle(passage)
 
@@ -121,9 +121,9 @@ class Pipeline:
             passage.live.tenant_id, passage.live.key_id = caller.tenant_id, caller.key_id
             self._keep.require(caller)
             passage.enter(Room.PERMIT)
-            call = passage.call = passage.call or await presented.read()
-            permitted = permit(caller, call, self._backends.catalogue, self._caps)
-            passage.bounds, passage.model = permitted.bounds, shortest(permitted.model.canonical)
+            permitted = await self._permit(passage, caller, attempt)
+            if permitted is None:
+                continue
             passage.enter(Room.ADMIT)
             debts = passage.debts = self._debts(passage, caller, attempt)
             admitted = await self._take_rates(passage, debts, caller, permitted)
@@ -138,6 +138,22 @@ class Pipeline:
             self._keep.listen(passage)
             return Entered(permitted=permitted, bounds=bounds)
         raise never_settled()
+
+    async def _permit(self, passage: Passage, caller: Caller, attempt: int) -> PermittedCall | None:
+        """Room 3. None: the caller is out of date, and may be allowed by now what its copy does not allow."""
+        presented = passage.presented
+        call = passage.call = passage.call or await presented.read()
+        try:
+            permitted = permit(caller, call, self._backends.catalogue, self._caps)
+        except Refusal as refusal:
+            if attempt > 0 or refusal.code not in TURNED_BY_POLICY:
+                raise
+            question = admission_request(caller, presented.request_id, tokens=0, calls=0)
+            if not isinstance(await self._admit(question), Outdated):
+                raise
+            return None
+        passage.bounds, passage.model = permitted.bounds, shortest(permitted.model.canonical)
+        return permitted
 
     def _debts(self, passage: Passage, caller: Caller, attempt: int) -> Debts:
         """A later attempt needs an admission id of its own: the store answers a repeated one as it did before."""
@@ -207,7 +223,8 @@ class Pipeline:
             route=presented.route,
             tenant=caller.tenant_name if caller else None,
             key=caller.key_prefix if caller else None,
-            model=passage.call.model[:_MOST_LOGGED] if passage.call else None,
+            model=passage.model,
+            asked=passage.call.model[:_MOST_LOGGED] if passage.call else None,
             backend=passage.dispatch.backend,
             status=ending.status,
             outcome=ending.outcome.value,
@@ -257,7 +274,7 @@ class Pipeline:
 
     def _note_refusal(self, passage: Passage, reason: Refusal | Fault) -> None:
         if not passage.granted:
-            self._journal.note(note_of(passage.presented, passage.reply, reason, passage.caller, passage.call))
+            self._journal.note(note_of(passage.presented, passage.reply, reason, passage.caller, passage.model_noted))
 
 
 def _as_fault(reason: Refusal | Fault) -> Fault:

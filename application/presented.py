@@ -56,8 +56,8 @@ class Reply(Protocol):
     bytes_out: int
 
     @abstractmethod
-    async def begin(self, rates: Rates, first: bytes) -> None:
-        """Status 200, headers, and the first bytes."""
+    async def begin(self, rates: Rates, first: bytes, *, length: int | None = None) -> None:
+        """Status 200, headers, and the first bytes; of an answer that is not streamed, with the length of all."""
 
     @abstractmethod
     async def send(self, raw: bytes) -> None:

@@ -20,27 +20,44 @@ class Dialect(StrEnum):
 
     NATIVE = "native"
     OPENAI = "openai"
+    RESPONSES = "responses"
+    """OpenAI's newer interface: errors as in the older one, streams of its own."""
+    ANTHROPIC = "anthropic"
 
 
 class Endpoint(Enum):
-    """The inference endpoints. The value is the path, the same at our door and upstream."""
+    """The inference endpoints. The value is the path at our door."""
 
     NATIVE_CHAT = "/api/chat"
     NATIVE_GENERATE = "/api/generate"
     NATIVE_EMBED = "/api/embed"
+    NATIVE_EMBEDDINGS = "/api/embeddings"
     OPENAI_CHAT = "/v1/chat/completions"
     OPENAI_COMPLETIONS = "/v1/completions"
     OPENAI_EMBEDDINGS = "/v1/embeddings"
+    RESPONSES = "/v1/responses"
+    ANTHROPIC_MESSAGES = "/v1/messages"
+
+    @property
+    def upstream(self) -> str:
+        """The path at the backend. The legacy answer of `/api/embeddings` has no token count, so its successor is
+        asked, and the answer is translated.
+        """
+        return Endpoint.NATIVE_EMBED.value if self is Endpoint.NATIVE_EMBEDDINGS else str(self.value)
 
     @property
     def dialect(self) -> Dialect:
         """Its dialect."""
-        return Dialect.NATIVE if self.value.startswith("/api/") else Dialect.OPENAI
+        return _DIALECTS.get(self, Dialect.NATIVE if self.value.startswith("/api/") else Dialect.OPENAI)
 
     @property
     def generates(self) -> bool:
         """Whether the answer has output tokens; embeddings have none."""
-        return self not in (Endpoint.NATIVE_EMBED, Endpoint.OPENAI_EMBEDDINGS)
+        return self not in _EMBEDDING
+
+
+_DIALECTS = {Endpoint.RESPONSES: Dialect.RESPONSES, Endpoint.ANTHROPIC_MESSAGES: Dialect.ANTHROPIC}
+_EMBEDDING = frozenset({Endpoint.NATIVE_EMBED, Endpoint.NATIVE_EMBEDDINGS, Endpoint.OPENAI_EMBEDDINGS})
 
 
 @attrs.frozen(kw_only=True)

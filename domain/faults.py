@@ -51,6 +51,11 @@ class Fault(Exception):
         self.retry_after_s = retry_after_s
 
 
+def internal_error() -> Fault:
+    """What is told of a bug of ours."""
+    return Fault(FaultCode.INTERNAL, "The gateway failed to serve this request. Tell its operator the request id.")
+
+
 class StoreUnavailable(Fault):
     """A store that decides cannot be asked, so the answer is no."""
 
@@ -72,7 +77,7 @@ class BackendFault(Fault):
 class BackendUnreachable(BackendFault):
     """No connection: nothing was sent, nothing was used."""
 
-    def __init__(self, sentence: str = "The model backend cannot be reached.") -> None:
+    def __init__(self, sentence: str = "The model backend cannot be reached. Please try again.") -> None:
         super().__init__(FaultCode.BACKEND_UNREACHABLE, sentence, retry_after_s=5)
 
 
@@ -81,18 +86,30 @@ class BackendFailed(BackendFault):
 
     def __init__(
         self,
-        sentence: str = "The model backend failed to answer.",
+        sentence: str = "The model backend failed to answer. Please try again.",
         code: FaultCode = FaultCode.BACKEND_FAILED,
         *,
         answered: bool = False,
+        refused: bool = False,
     ) -> None:
-        """`answered` says that it came as an error status, so no token was delivered; the prompt may have been read."""
-        super().__init__(code, sentence, retry_after_s=2 if code is FaultCode.BACKEND_BUSY else None)
+        """Takes what its status tells.
+
+        Args:
+            sentence: for the caller.
+            code: for the caller and the audit.
+            answered: it came as an error status, so no token was delivered; the prompt may have been read.
+            refused: it came as a status that says so before any work: 4xx, or busy.
+        """
+        busy = code is FaultCode.BACKEND_BUSY
+        super().__init__(code, sentence, retry_after_s=2 if busy else None)
         self.answered = answered
+        self.refused = refused or busy
 
 
 class BackendTimeout(BackendFault):
     """The request was sent and nothing came in time."""
 
-    def __init__(self, sentence: str = "The model backend did not answer in time.") -> None:
+    def __init__(
+        self, sentence: str = "The model backend did not answer in time. Please ask for less, or later."
+    ) -> None:
         super().__init__(FaultCode.BACKEND_TIMEOUT, sentence)

@@ -209,11 +209,15 @@ def _text(text: str, left: _Left) -> str:
 
 
 def _without_images(name: str, value: Any) -> Any:
-    """Native calls have lists of base64 in `images`; OpenAI's have data URLs in `image_url`."""
+    """Native calls have lists of base64 in `images`, OpenAI's data URLs in `image_url`, Anthropic's base64 in the
+    `data` of a `source`.
+    """
     if name == "images" and isinstance(value, list):
         return [_size(str(image)) for image in value]
     if name == "image_url" and isinstance(value, Mapping):
         return {part: _size(str(url)) for part, url in value.items()}
+    if name == "source" and isinstance(value, Mapping) and isinstance(value.get("data"), str):
+        return {**value, "data": _size(value["data"])}
     return value
 
 

@@ -4,7 +4,8 @@
 
     Refusal
      +- RateLimited     a rate window or the slots are full; carries the wait
-     +- BudgetSpent     a token budget is spent, or held by calls in flight
+     +- BudgetSpent     a token budget is spent: it comes again when its window turns, if ever
+     +- BudgetHeld      a token budget would do if calls in flight did not hold it; carries the wait
      +- BackendRejected the backend itself refused the request (its 4xx)
 
 Each has one stable code, listed in `Code`. Which HTTP status and which body a dialect gives it is decided in one
@@ -18,6 +19,9 @@ from enum import StrEnum
 
 from domain.budgets import Window
 from domain.limits import Rate, Scope
+
+HELD_RETRY_S = 2
+"""A hold ends with its call, which nobody can foretell; short answers take about so long."""
 
 
 class Code(StrEnum):
@@ -35,6 +39,13 @@ class Code(StrEnum):
     BODY_TOO_SLOW = "body_too_slow"
     UNSUPPORTED_ENCODING = "unsupported_encoding"
     BAD_FRAMING = "bad_framing"
+    MALFORMED_REQUEST = "malformed_request"
+    HTTP_VERSION_NOT_SUPPORTED = "http_version_not_supported"
+    TARGET_TOO_LONG = "target_too_long"
+    HEAD_TOO_LARGE = "head_too_large"
+    HEAD_TOO_SLOW = "head_too_slow"
+    EXPECTATION_FAILED = "expectation_failed"
+    WEBSOCKET_REFUSED = "websocket_refused"
     INVALID_JSON = "invalid_json"
     INVALID_REQUEST = "invalid_request"
     EMPTY_PROMPT = "empty_prompt"
@@ -44,6 +55,7 @@ class Code(StrEnum):
     REQUEST_EXCEEDS_TPM = "request_exceeds_tpm"
     RATE_LIMITED = "rate_limited"
     BUDGET_EXHAUSTED = "budget_exhausted"
+    BUDGET_HELD = "budget_held"
     BACKEND_REJECTED = "backend_rejected"
 
 
@@ -80,7 +92,9 @@ class RateLimited(Refusal):
 
 
 class BudgetSpent(Refusal):
-    """A token budget has too little left for this request. Nothing was consumed."""
+    """A token budget has too little left for this request, whatever comes back from calls in flight. Nothing was
+    consumed.
+    """
 
     def __init__(
         self, *, scope: Scope, window: Window, limit: int, used: int, held: int, ends: datetime | None
@@ -101,6 +115,25 @@ class BudgetSpent(Refusal):
         self.used = used
         self.held = held
         self.ends = ends
+
+
+class BudgetHeld(Refusal):
+    """A token budget has enough for this request, but calls in flight hold it. Nothing was consumed. They may yet use
+    what they hold, so that the next answer may be `BudgetSpent`.
+    """
+
+    def __init__(self, *, scope: Scope, window: Window, limit: int, used: int, held: int) -> None:
+        super().__init__(
+            Code.BUDGET_HELD,
+            f"Requests in flight hold what this one needs of the {window} token budget of this {scope}: "
+            f"{used} used and {held} held, of {limit}. Please try again in {HELD_RETRY_S} s.",
+        )
+        self.scope = scope
+        self.window = window
+        self.limit = limit
+        self.used = used
+        self.held = held
+        self.retry_after_s = HELD_RETRY_S
 
 
 class BackendRejected(Refusal):

@@ -21,6 +21,7 @@ from domain.ports.budget_ledger import BudgetLedger
 from domain.ports.usage_journal import UsageJournal
 from entrypoints.container import Parts
 from entrypoints.http.door import Door
+from entrypoints.http.reading import take_short_turns
 from entrypoints.observability.listener import Render
 from entrypoints.settings import Settings
 
@@ -123,6 +124,7 @@ async def open_gateway(settings: Settings, parts: Parts | None = None) -> AsyncI
         parts: others than the ordinary ones, for tests.
     """
     parts = parts or Parts(settings=providers.Object(settings))
+    take_short_turns()
     async with contextlib.AsyncExitStack() as stack:
         await _open_stores(parts, stack)
         prompts = parts.prompts()

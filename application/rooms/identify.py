@@ -60,9 +60,12 @@ class KnownAndRefused(Refusal):
         self.caller = caller
 
 
+_INCORRECT = "Incorrect API key provided"
+"""The words that client libraries look for to tell a 401 from other errors (litellm `exception_mapping_utils.py`)."""
+
+
 def _unknown() -> Refusal:
-    # The words "Incorrect API key provided" are what client libraries look for to tell a 401 from other errors.
-    return Refusal(Code.INVALID_API_KEY, "Incorrect API key provided. Ask the gateway's operator for a valid one.")
+    return Refusal(Code.INVALID_API_KEY, f"{_INCORRECT}. Ask the gateway's operator for a valid one.")
 
 
 class Identify:
@@ -123,7 +126,7 @@ class Identify:
         if presented.credential is None:
             raise Refusal(
                 Code.MISSING_API_KEY,
-                "No API key provided. Send it as the header `Authorization: Bearer nz_...`.",
+                "No API key provided. Send it as the header `Authorization: Bearer nz_...`, or as `x-api-key: nz_...`.",
             )
         key = read_key(presented.credential.unwrap(), self._peppers)
         if key is None:
@@ -183,10 +186,10 @@ class Identify:
     def _require_good(self, caller: Caller) -> None:
         state = self._state(caller)
         if state is KeyState.REVOKED:
-            sentence = "This API key was revoked. Ask the gateway's operator for a new one."
+            sentence = f"{_INCORRECT}: it was revoked. Ask the gateway's operator for a new one."
             raise KnownAndRefused(Code.API_KEY_REVOKED, sentence, caller)
         if state is KeyState.EXPIRED:
-            sentence = "This API key has expired. Ask the gateway's operator for a new one."
+            sentence = f"{_INCORRECT}: it has expired. Ask the gateway's operator for a new one."
             raise KnownAndRefused(Code.API_KEY_EXPIRED, sentence, caller)
         if caller.tenant_state is TenantState.SUSPENDED:
             sentence = "This API key's tenant is suspended. Ask the gateway's operator to resume it."

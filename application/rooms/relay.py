@@ -18,6 +18,8 @@ from domain.ports.surroundings import Clock
 from domain.tally import Piece, Tally
 
 REST_S = 1.0
+_SENT_AT_ONCE = 256 * 1024
+"""Bytes of a whole answer that a client must take in the time that it has for a piece of a stream."""
 
 
 class CapBroken(Exception):
@@ -57,7 +59,7 @@ async def relay(
         live.waits_for, live.since_s = Waiting.NEXT_BYTE, clock.monotonic_s()
         piece = await answer.read()
     if not tally.ended:
-        raise BackendFailed("The model backend broke off its answer.", FaultCode.STREAM_BROKEN)
+        raise BackendFailed("The model backend broke off its answer. Please try again.", FaultCode.STREAM_BROKEN)
     live.waits_for, live.since_s = Waiting.READER, clock.monotonic_s()
     if not reply.begun:
         await reply.begin(rates, b"")
@@ -89,6 +91,10 @@ async def relay_whole(
         parts.append(piece.raw)
         live.waits_for, live.since_s = Waiting.NEXT_BYTE, clock.monotonic_s()
         piece = await answer.read()
+    whole = b"".join(parts)
     live.waits_for, live.since_s = Waiting.READER, clock.monotonic_s()
-    await reply.begin(rates, b"".join(parts))
+    await reply.begin(rates, whole[:_SENT_AT_ONCE], length=len(whole))
+    for start in range(_SENT_AT_ONCE, len(whole), _SENT_AT_ONCE):
+        live.since_s = clock.monotonic_s()
+        await reply.send(whole[start : start + _SENT_AT_ONCE])
     await reply.finish()

@@ -12,7 +12,7 @@ from application.rooms.settle import Debts
 from domain.calls import Bounds, PermittedCall
 from domain.policies import Caller
 from domain.ports.budget_ledger import BudgetLedger, Granted, HoldRequest, Spent
-from domain.refusals import BudgetSpent
+from domain.refusals import BudgetHeld, BudgetSpent
 
 
 async def reserve(
@@ -22,6 +22,7 @@ async def reserve(
 
     Raises:
         BudgetSpent: a window has too little left. Nothing was held.
+        BudgetHeld: the same, but only because of calls in flight.
         StoreUnavailable: closed; it may have been held all the same, so it stays a debt.
     """
     wanted = permitted.bounds
@@ -44,11 +45,15 @@ async def reserve(
         return attrs.evolve(wanted, output=verdict.output_tokens)
     debts.nothing_held()
     if isinstance(verdict, Spent):
-        raise _spent(verdict)
+        raise _refusal(verdict, request.least_tokens)
     return None
 
 
-def _spent(verdict: Spent) -> BudgetSpent:
+def _refusal(verdict: Spent, tokens: int) -> BudgetSpent | BudgetHeld:
+    if verdict.only_held(tokens):
+        return BudgetHeld(
+            scope=verdict.scope, window=verdict.window, limit=verdict.limit, used=verdict.used, held=verdict.held
+        )
     return BudgetSpent(
         scope=verdict.scope,
         window=verdict.window,

@@ -34,6 +34,11 @@ class HoldRequest:
     address: str
     """The client's network address."""
 
+    @property
+    def least_tokens(self) -> int:
+        """The smallest hold that can be granted: the prompt, and one token of output if any is wanted."""
+        return self.prompt_tokens + self.output_factor * min(self.output_tokens, 1)
+
 
 @attrs.frozen(kw_only=True)
 class Granted:
@@ -45,7 +50,9 @@ class Granted:
 
 @attrs.frozen(kw_only=True)
 class Spent:
-    """Some window has too little left even for one output token. Nothing was held."""
+    """Some window has too little left even for one output token. Nothing was held. Of several such windows it is the
+    one with the least left.
+    """
 
     scope: Scope
     window: Window
@@ -53,6 +60,10 @@ class Spent:
     used: int
     held: int
     ends: datetime | None
+
+    def only_held(self, tokens: int) -> bool:
+        """Whether so many tokens would fit if no call were in flight."""
+        return self.used + tokens <= self.limit
 
 
 @attrs.frozen

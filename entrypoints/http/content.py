@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import attrs
 import msgspec
 
 from domain.models import MAX_NAME_LENGTH
 from domain.refusals import Code, Refusal
-from entrypoints.http.fields import DROPPED, Rule, json_object, list_of, size, table, text, whole, wrong
+from entrypoints.http.fields import (
+    Field,
+    Rule,
+    Table,
+    drop,
+    either,
+    json_object,
+    keep,
+    list_of,
+    one_of,
+    rewrite,
+    rule,
+    size,
+    table,
+    text,
+    unless_empty,
+    whole,
+    wrong,
+)
+from entrypoints.http.slices import is_base64
 
+OPENAI_REFERENCE = "OpenAI's API reference"
+"""The source of a field that Ollama does not read."""
 MAX_MESSAGES = 512
 """Ollama tokenises the whole prompt again for each message it drops (`server/prompt.go`): the cost is quadratic."""
 MAX_TOOLS = 128
@@ -24,56 +47,56 @@ _MEMORY_WORDS = re.compile(
 """Ollama looks for such words in a runner's error text and then expires every loaded model (`server/sched.go`,
 `llm/status.go`); an error that echoes a caller's schema must not hold them.
 """
-_IMAGE_CHARACTERS = re.compile(r"[A-Za-z0-9+/]+={0,2}", re.ASCII)
 
-stop_words: Rule = list_of(text, most=16)
-_any_object = json_object(MAX_SCHEMA_BYTES)
+_DOTTED_I = "\u0130".encode()
+"""Go's lower case of it is `i` (`unicode.ToLower`)."""
 
-
-def stop(value: Any, path: str) -> Any:
-    """One stop word, or a list of them; none means "not given"."""
-    if isinstance(value, str):
-        return [value] if value else DROPPED
-    return stop_words(value, path) or DROPPED
+_one_stop = attrs.evolve(text, read=lambda value, _path: [value] if value else [])
+stop = unless_empty(either(_one_stop, list_of(text, most=16)))
+"""One stop word, or a list of them: always a list upstream."""
+parameters = json_object(MAX_SCHEMA_BYTES)
+"""The JSON Schema of a function's arguments."""
 
 
+@rule({"type": "object"}, f"a JSON Schema object of at most {MAX_SCHEMA_BYTES} bytes")
 def schema(value: Any, path: str) -> dict[str, Any]:
     """A JSON Schema for the answer."""
-    found: dict[str, Any] = _any_object(value, path)
-    if _MEMORY_WORDS.search(msgspec.json.encode(found)):
+    found: dict[str, Any] = parameters.read(value, path)
+    if _MEMORY_WORDS.search(msgspec.json.encode(found).replace(_DOTTED_I, b"i")):
         raise wrong(path, "free of words about memory errors; a backend would take them for its own")
     return found
 
 
-def answer_format(value: Any, path: str) -> Any:
-    """Native `format`: "json", a JSON Schema, or nothing."""
-    if value in ("", "json"):
-        return value or DROPPED
-    if not isinstance(value, dict):
-        raise wrong(path, '"json" or a JSON Schema object')
-    return schema(value, path)
+answer_format = either(unless_empty(one_of("json", "")), schema)
+"""Native `format`: "json", a JSON Schema, or nothing."""
 
 
+@rule({"type": "string", "contentEncoding": "base64", "pattern": "^[A-Za-z0-9+/]{2,}={0,2}$"}, "base64")
 def image(value: Any, path: str) -> str:
     """A base64 image."""
-    encoded = text(value, path)
-    if not _IMAGE_CHARACTERS.fullmatch(encoded) or len(encoded) % 4 == 1:
+    encoded: str = text.read(value, path)
+    if not is_base64(encoded):
         raise wrong(path, "base64")
     return encoded
 
 
-def image_url(value: Any, path: str) -> dict[str, Any]:
-    """An OpenAI image part: only data URLs, because nobody here fetches anything for a caller."""
-    url = value.get("url") if isinstance(value, dict) else value
-    if not isinstance(url, str) or not url.startswith("data:image/"):
-        raise wrong(f"{path}.url", "a data URL (`data:image/png;base64,...`); web addresses are not fetched")
-    head, comma, encoded = url.partition(",")
-    if not comma or not head.endswith(";base64"):
-        raise wrong(f"{path}.url", "a base64 data URL")
-    image(encoded, f"{path}.url")
-    return {"url": url}
+@rule(
+    {"type": "string", "pattern": "^data:image/[^,]*;base64,[A-Za-z0-9+/]{2,}={0,2}$"},
+    "a data URL (`data:image/png;base64,...`); web addresses are not fetched",
+)
+def image_url(value: Any, path: str) -> str:
+    """The URL of an image: only data URLs, because nobody here fetches anything for a caller."""
+    if not isinstance(value, str) or not value.startswith("data:image/"):
+        raise wrong(path, "a data URL (`data:image/png;base64,...`); web addresses are not fetched")
+    comma = value.find(",")
+    if not value[: max(comma, 0)].endswith(";base64"):
+        raise wrong(path, "a base64 data URL")
+    if not is_base64(value, comma + 1):
+        raise wrong(path, "base64")
+    return value
 
 
+@rule({"const": "function"}, '"function"; tools that run on the server, such as web search, are not served')
 def function_type(value: Any, path: str) -> str:
     """The only kind of tool: a function the caller runs. Tools that the server would run are refused."""
     if value != "function":
@@ -81,34 +104,45 @@ def function_type(value: Any, path: str) -> str:
     return "function"
 
 
-_tools: Rule = list_of(
-    table(
-        {
-            "type": function_type,
-            "function": table({"name": text, "description": text, "parameters": _any_object}),
-        }
-    ),
-    most=MAX_TOOLS,
-)
+_FUNCTION = Table("Function", [
+    keep("name", text, "api/types.go ToolFunction.Name"),
+    keep("description", text, "api/types.go ToolFunction.Description"),
+    keep("parameters", parameters, "api/types.go ToolFunction.Parameters"),
+    drop("strict", OPENAI_REFERENCE, because="Ollama does not know it"),
+])  # fmt: skip
+_TOOL = Table("Tool", [
+    keep("type", function_type, "api/types.go Tool.Type"),
+    keep("function", table(_FUNCTION), "api/types.go Tool.Function"),
+    drop("items", "api/types.go Tool.Items", because="no client sends it, and no template reads it"),
+    drop("strict", OPENAI_REFERENCE, because="Ollama does not know it"),
+])  # fmt: skip
+tools = unless_empty(list_of(table(_TOOL), most=MAX_TOOLS))
+"""Declarations of functions."""
+images = unless_empty(list_of(image, most=MAX_IMAGES))
+"""Images of a prompt."""
+_any_seed = whole(-(2**63), 2**63 - 1)
 
 
-def tools(value: Any, path: str) -> Any:
-    """Declarations of functions; none means "not given"."""
-    return _tools(value, path) or DROPPED
-
-
-_images: Rule = list_of(image, most=MAX_IMAGES)
-
-
-def images(value: Any, path: str) -> Any:
-    """Images of a prompt; none means "not given"."""
-    return _images(value, path) or DROPPED
-
-
+@rule(_any_seed.schema, _any_seed.words)
 def seed(value: Any, path: str) -> int:
     """A seed. SDKs in Python send 64 bits, the runner takes 32; -1 is Ollama's "a new one each time"."""
-    given = int(whole(-(2**63), 2**63 - 1)(value, path))
+    given: int = _any_seed.read(value, path)
     return given if given == -1 else given & _MOST_SEED
+
+
+@rule(
+    {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH},
+    f"the name of a model, at most {MAX_NAME_LENGTH} characters",
+)
+def _model_name(value: Any, path: str) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME_LENGTH:
+        raise wrong(path, f"the name of a model, at most {MAX_NAME_LENGTH} characters")
+    return value
+
+
+def model(source: str) -> Field:
+    """The row of the model's name, which every call must give."""
+    return rewrite("model", _model_name, source, because="sent in the operator's spelling", required=True)
 
 
 def empty(field: str) -> Refusal:
@@ -120,12 +154,28 @@ def empty(field: str) -> Refusal:
     )
 
 
-def take_model(fields: dict[str, Any]) -> str:
-    """Takes the model's name, which every call must give, out of its fields: what goes upstream is our spelling."""
-    model = fields.pop("model", None)
-    if not model or len(model) > MAX_NAME_LENGTH:
-        raise wrong("model", f"the name of a model, at most {MAX_NAME_LENGTH} characters")
-    return str(model)
+def never_empty(full: Rule) -> Rule:
+    """A rule for the prompt itself: for a required row, so that one that is absent is refused as an empty one is."""
+
+    def read(value: Any, path: str) -> Any:
+        result = None if value is None else full.read(value, path)
+        if not result:
+            raise empty(path)
+        return result
+
+    return attrs.evolve(full, read=read)
+
+
+def is_result(role: str) -> bool:
+    """Whether a message is what a tool has answered. Ollama does not mind the case of roles, and Llama's tools answer
+    as `ipython`.
+    """
+    return role.lower() in {"tool", "ipython"}
+
+
+def longest_name(calls: Iterable[Mapping[str, Any]]) -> int:
+    """UTF-8 bytes of the longest name of a function that was called: results may be shown with the name of theirs."""
+    return max((size(call.get("function", {}).get("name", "")) for call in calls), default=0)
 
 
 def input_sizes(value: str | list[str], field: str) -> tuple[int, ...]:

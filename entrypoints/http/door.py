@@ -23,13 +23,14 @@ from application.pipeline import Pipeline
 from application.presented import Presented, PresentedCall
 from application.readiness import Readiness
 from domain.calls import Call
-from domain.faults import Fault, FaultCode
+from domain.faults import Fault, FaultCode, internal_error
 from domain.policies import Caller
 from domain.ports.call_observer import CallObserver, TurnedAway
 from domain.ports.surroundings import Entropy
 from domain.ports.usage_journal import UsageJournal
 from domain.refusals import Code, Refusal
 from entrypoints.http import looks
+from entrypoints.http.body_room import BodyRoom, Place
 from entrypoints.http.incoming import (
     ClientGone,
     Intake,
@@ -39,6 +40,7 @@ from entrypoints.http.incoming import (
     require_plain_framing,
 )
 from entrypoints.http.problems import Headers
+from entrypoints.http.reading import call_in
 from entrypoints.http.reply import HttpReply
 from entrypoints.http.routes import (
     Health,
@@ -49,14 +51,11 @@ from entrypoints.http.routes import (
     dialect_of,
     route_of,
 )
-from entrypoints.http.strict_json import read_object
 
 _log = structlog.get_logger("neuronetz")
 _NOT_SERVED = 1008
 """Policy violation (RFC 6455 section 7.4.1); before the handshake is accepted, servers send 403 for it."""
 _CLOSE = (b"connection", b"close")
-_READ_AT_ONCE = 65_536
-"""Bytes of a body that are parsed on the event loop."""
 _ALIVE = b'{"status":"ok"}'
 
 
@@ -71,6 +70,9 @@ class Door:
     observer: CallObserver
     entropy: Entropy
     intake: Intake
+    room: BodyRoom = attrs.field(
+        default=attrs.Factory(lambda self: BodyRoom.for_bodies_of(self.intake.max_body_bytes), takes_self=True)
+    )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. A websocket is not served, on any path: its handshake is answered with 403."""
@@ -94,7 +96,7 @@ class Door:
         except Exception:  # noqa: BLE001  the last net: a bug is logged and answered, not told to the server
             _log.exception("request_failed", request_id=request_id)
             if not reply.begun:
-                fault = Fault(FaultCode.INTERNAL, "The gateway failed to serve this request.")
+                fault = internal_error()
                 await reply.refuse(fault)
                 self._count(presented, reply, fault)
 
@@ -111,17 +113,30 @@ class Door:
             case _:
                 assert_never(route)
 
-    async def _body(self, presented: Presented, scope: Scope, receive: Receive) -> bytes:
-        """The body of someone who holds a key; strangers cost no memory.
+    def _place(self, presented: Presented) -> tuple[str, Place]:
+        """Where the body of someone who holds a key may lie, and the key's prefix; strangers cost no memory.
 
         Raises:
-            Refusal: no key of ours, or the body is too large or too slow.
+            Refusal: no key of ours.
             Fault: the gateway is stopping.
         """
         self._require(not self.readiness.refusing)
-        self.look_up.require_key(presented)
-        body = await read_body(scope, receive, self.intake)
-        self._require(not self.readiness.over)
+        prefix = self.look_up.require_key(presented).prefix
+        return prefix, self.room.place_of(prefix)
+
+    async def _body(self, place: Place, scope: Scope, receive: Receive) -> bytes:
+        """The whole body. Its place is left again if it does not come.
+
+        Raises:
+            Refusal: it is too large or too slow.
+            Fault: the gateway is stopping, or has no room.
+        """
+        try:
+            body = await read_body(scope, receive, self.intake, place.take)
+            self._require(not self.readiness.over)
+        except BaseException:
+            place.leave()
+            raise
         return body
 
     def _require(self, still_open: bool) -> None:  # noqa: FBT001  one thing, said at two moments
@@ -132,7 +147,8 @@ class Door:
         self, route: Inference, presented: Presented, reply: HttpReply, scope: Scope, receive: Receive
     ) -> None:
         try:
-            body = await self._body(presented, scope, receive)
+            whose, place = self._place(presented)
+            body = [await self._body(place, scope, receive)]
         except (Refusal, Fault) as reason:
             await self._turn_away(presented, reply, reason, extra=[_CLOSE])  # the rest of the body is not waited for
             return
@@ -140,11 +156,10 @@ class Door:
             return
 
         async def read() -> Call:
-            # Beside the loop when it is long: a parse of megabytes must not hold up everybody's streams.
-            parsed = read_object(body) if len(body) <= _READ_AT_ONCE else await asyncio.to_thread(read_object, body)
-            call = route.read(parsed)
-            reply.streamed = call.streamed
-            return call
+            try:
+                return await call_in(body.pop(), route, whose)  # read once, and not kept
+            finally:
+                place.leave()
 
         live = self.pipeline.start(
             PresentedCall(
@@ -157,15 +172,20 @@ class Door:
             ),
             reply,
         )
+        live.task.add_done_callback(lambda _: place.leave())  # it may have ended before it was read
         await _watch(live, reply, receive)
 
     async def _look(self, look: Look, presented: Presented, reply: HttpReply, scope: Scope, receive: Receive) -> None:
         caller: Caller | None = None
         reason: Refusal | Fault | None = None
         try:
-            body = await self._body(presented, scope, receive)
-            caller = await self.look_up.enter(presented)
-            answer = looks.answer(look, self.look_up, caller, raw_path=scope["raw_path"], body=body)
+            _, place = self._place(presented)
+            body = await self._body(place, scope, receive)
+            try:
+                caller = await self.look_up.enter(presented)
+                answer = looks.answer(look, self.look_up, caller, raw_path=scope["raw_path"], body=body)
+            finally:
+                place.leave()
         except (Refusal, Fault) as met:
             reason = met
             await reply.refuse(met, extra=_extra(met))

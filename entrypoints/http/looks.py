@@ -12,9 +12,14 @@ import msgspec
 from application.look_up import LookUp
 from domain.models import Model
 from domain.policies import Caller
-from entrypoints.http.fields import text, wrong
+from domain.refusals import Code, Refusal
+from entrypoints.http import native
+from entrypoints.http.fields import apply, wrong
+from entrypoints.http.openapi import document
 from entrypoints.http.routes import Look
-from entrypoints.http.strict_json import read_object
+from entrypoints.http.strict_json import is_light, read_object
+
+_OPENAPI = document()  # made before the first call: it takes longer than anything may on the event loop
 
 
 def answer(look: Look, look_up: LookUp, caller: Caller, *, raw_path: bytes, body: bytes) -> bytes:
@@ -27,23 +32,27 @@ def answer(look: Look, look_up: LookUp, caller: Caller, *, raw_path: bytes, body
 
 
 def _content(look: Look, look_up: LookUp, caller: Caller, raw_path: bytes, body: bytes) -> Mapping[str, Any]:
+    found: Mapping[str, Any]
     match look:
         case Look.VERSION:
-            return {"version": look_up.version()}
+            found = {"version": look_up.version()}
         case Look.TAGS:
-            return {"models": [model.listing for model in look_up.models(caller)]}
+            found = {"models": [model.listing for model in look_up.models(caller)]}
         case Look.PS:
             loaded = (model.loaded_listing for model in look_up.models(caller))
-            return {"models": [listing for listing in loaded if listing is not None]}
+            found = {"models": [listing for listing in loaded if listing is not None]}
         case Look.SHOW:
-            return look_up.model(caller, _asked_model(read_object(body))).description
+            found = look_up.model(caller, _asked_model(_short_object(body))).description
         case Look.MODELS:
-            return {"object": "list", "data": [_openai_model(model) for model in look_up.models(caller)]}
+            found = {"object": "list", "data": [_openai_model(model) for model in look_up.models(caller)]}
         case Look.MODEL:
             asked = unquote(raw_path.rpartition(b"/")[2].decode("ascii"))
-            return _openai_model(look_up.model(caller, asked)) | {"id": asked}
+            found = _openai_model(look_up.model(caller, asked)) | {"id": asked}
+        case Look.OPENAPI:
+            found = _OPENAPI
         case _:
             assert_never(look)
+    return found
 
 
 def _openai_model(model: Model) -> dict[str, Any]:
@@ -52,12 +61,18 @@ def _openai_model(model: Model) -> dict[str, Any]:
         created = int(datetime.fromisoformat(changed).timestamp())
     except (ValueError, TypeError, OverflowError):  # the listing is a backend's word
         created = 0
-    return {"id": model.listing.get("name", model.name), "object": "model", "created": created, "owned_by": "library"}
+    return {"id": model.name, "object": "model", "created": created, "owned_by": "library"}
+
+
+def _short_object(body: bytes) -> Mapping[str, Any]:
+    if not is_light(body):  # it is read on the event loop
+        raise Refusal(Code.INVALID_REQUEST, "This route takes the name of a model: the body is too long for one.")
+    return read_object(body)
 
 
 def _asked_model(body: Mapping[str, Any]) -> str:
-    # Older clients say `name`; some send both, one of them empty.
-    asked = body.get("model") or body.get("name")
+    given = apply(native.SHOW, body)
+    asked = given.get("model") or given.get("name")
     if not asked:
         raise wrong("model", "the name of a model")
-    return text(asked, "model")
+    return str(asked)

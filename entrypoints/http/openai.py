@@ -1,156 +1,209 @@
 """The OpenAI dialect as Ollama speaks it: what a request may hold, and the call that is made of it.
 
-Fields that OpenAI knows and Ollama ignores (`n`, `tool_choice`, `user`, `logit_bias`, `store`, `metadata`, ...) are
-not in the tables and so are dropped, as clients expect. `max_completion_tokens` is understood although Ollama ignores
-it: without it a client that sends only the new name would be uncapped.
+Fields that OpenAI knows and Ollama ignores are dropped, as clients expect; only `n` is refused, because one answer
+where three were asked for looks like success. `max_completion_tokens` is understood although Ollama ignores it:
+without it a client that sends only the new name would be uncapped.
 
 Source: Ollama v0.33 `openai/openai.go`, `middleware/openai.go`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+import attrs
 
 from domain.calls import Call, Endpoint
 from entrypoints.http import content
+from entrypoints.http.content import OPENAI_REFERENCE
 from entrypoints.http.fields import (
     DROPPED,
+    Field,
     Table,
     apply,
     deep_size,
+    drop,
+    either,
     flag,
+    keep,
     list_of,
     number,
     one_of,
+    refuse,
+    result_size,
+    rewrite,
+    rule,
     size,
     table,
+    tagged,
     text,
-    text_or_dropped,
+    unless_empty,
     whole,
     wrong,
 )
 
 _any_whole = whole(-(2**63), 2**63 - 1)
-_encodings = one_of("float", "base64")
 _efforts = one_of("none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max")
+_IGNORED = "Ollama ignores it"
+_CAPPED = "always sent, as `max_tokens`, and positive: the lowest of what was asked and the limits; 0 is not given"
+
+
+def _ignored(*names: str) -> list[Field]:
+    """Rows of fields that are OpenAI's alone."""
+    return [drop(name, OPENAI_REFERENCE, because=_IGNORED) for name in names]
+
+
+# -- the form of an answer ------------------------------------------------------------------------------------------
+_JSON_SCHEMA = Table("OpenAIJsonSchema", [
+    keep("schema", content.schema, "openai/openai.go JsonSchema.Schema", required=True),
+    *_ignored("name", "description", "strict"),
+])  # fmt: skip
+_format = tagged({
+    "text": Table("OpenAITextFormat", []),
+    "json_object": Table("OpenAIJsonObjectFormat", []),
+    "json_schema": Table("OpenAIJsonSchemaFormat", [
+        keep("json_schema", table(_JSON_SCHEMA), "openai/openai.go ResponseFormat.JsonSchema", required=True),
+    ]),
+}, absent="text")  # fmt: skip
 
 
 def _response_format(value: Any, path: str) -> Any:
-    if not isinstance(value, dict):
-        raise wrong(path, "an object")
-    match value.get("type"):
-        case "text" | None:
-            return DROPPED
-        case "json_object":
-            return {"type": "json_object"}
-        case "json_schema":
-            wrapped = value.get("json_schema")
-            if not isinstance(wrapped, dict):
-                raise wrong(f"{path}.json_schema", "an object")
-            where = f"{path}.json_schema.schema"
-            return {"type": "json_schema", "json_schema": {"schema": content.schema(wrapped.get("schema"), where)}}
-        case _:
-            raise wrong(f"{path}.type", "text, json_object or json_schema")
+    given = _format.read(value, path)
+    return DROPPED if given["type"] == "text" else given
 
 
-def _part(value: Any, path: str) -> dict[str, Any]:
-    kind = value.get("type") if isinstance(value, dict) else None
-    match kind:
-        case "text":
-            return {"type": "text", "text": text(value.get("text"), f"{path}.text")}
-        case "image_url":
-            return {"type": "image_url", "image_url": content.image_url(value.get("image_url"), f"{path}.image_url")}
-        case _:
-            raise wrong(f"{path}.type", "text or image_url")
+# -- messages -------------------------------------------------------------------------------------------------------
+_IMAGE_URL = Table("OpenAIImageUrl", [
+    keep("url", content.image_url, "openai/openai.go FromChatRequest", required=True),
+    *_ignored("detail"),
+])  # fmt: skip
 
 
-_parts = list_of(_part, most=256)
+@rule({"type": "string", "pattern": "^data:image/"}, "a data URL")
+def _bare_url(value: Any, path: str) -> dict[str, str]:
+    return {"url": content.image_url.read(value, path)}
 
 
-def _content(value: Any, path: str) -> Any:
-    return value if isinstance(value, str) else _parts(value, path)
+_part = tagged({
+    "text": Table("OpenAITextPart", [keep("text", text, "openai/openai.go FromChatRequest", required=True)]),
+    "image_url": Table("OpenAIImagePart", [
+        rewrite("image_url", either(table(_IMAGE_URL), _bare_url), "openai/openai.go FromChatRequest",
+                because="a bare URL becomes an object", required=True),
+    ]),
+}, but="sound and files are not served")  # fmt: skip
+_CALLED = Table("OpenAICalledFunction", [
+    keep("name", text, "openai/openai.go ToolCall.Function.Name"),
+    keep("arguments", text, "openai/openai.go ToolCall.Function.Arguments"),
+])  # fmt: skip
+_TOOL_CALL = Table("OpenAIToolCall", [
+    keep("id", text, "openai/openai.go ToolCall.ID"),
+    keep("index", whole(0, 10_000), "openai/openai.go ToolCall.Index"),
+    keep("type", content.function_type, "openai/openai.go ToolCall.Type"),
+    keep("function", table(_CALLED), "openai/openai.go ToolCall.Function"),
+])  # fmt: skip
+_MESSAGE = Table("OpenAIMessage", [
+    keep("role", text, "openai/openai.go Message.Role"),
+    keep("content", either(text, list_of(_part, most=256)), "openai/openai.go Message.Content"),
+    keep("reasoning", text, "openai/openai.go Message.Reasoning"),
+    keep("tool_calls", list_of(table(_TOOL_CALL), most=content.MAX_TOOLS), "openai/openai.go Message.ToolCalls"),
+    keep("tool_call_id", text, "openai/openai.go Message.ToolCallID"),
+    keep("name", text, "openai/openai.go Message.Name"),
+    *_ignored("refusal", "annotations", "audio", "function_call", "reasoning_content"),
+])  # fmt: skip
+
+# -- the three requests ---------------------------------------------------------------------------------------------
+_STREAM_OPTIONS = Table("OpenAIStreamOptions", [
+    rewrite("include_usage", flag, "openai/openai.go StreamOptions.IncludeUsage",
+            because="always true upstream; the chunk is taken out again for those who did not ask"),
+    *_ignored("include_obfuscation"),
+])  # fmt: skip
+_REASONING = Table("OpenAIReasoning", [
+    keep("effort", _efforts, "openai/openai.go Reasoning.Effort"),
+    *_ignored("summary", "generate_summary"),
+])  # fmt: skip
 
 
-_tool_calls = list_of(
-    table(
-        {
-            "id": text,
-            "index": whole(0, 10_000),
-            "type": content.function_type,
-            "function": table({"name": text, "arguments": text}),
-        }
-    ),
-    most=content.MAX_TOOLS,
-)
-_message = table(
-    {
-        "role": text,
-        "content": _content,
-        "reasoning": text,
-        "tool_calls": _tool_calls,
-        "tool_call_id": text,
-        "name": text,
-    }
-)
-_stream_options = table({"include_usage": flag})
-_effort_inside = table({"effort": _efforts})
+def _shared(request: str) -> list[Field]:
+    """The rows that chat and completions have in common."""
+    source = f"openai/openai.go {request}."
+    return [
+        content.model(source + "Model"),
+        rewrite("stream", flag, source + "Stream", because="always sent; false if not given"),
+        rewrite("stream_options", table(_STREAM_OPTIONS), source + "StreamOptions", because="cut to its table"),
+        rewrite("max_tokens", _any_whole, source + "MaxTokens", because=_CAPPED),
+        rewrite("max_completion_tokens", _any_whole, OPENAI_REFERENCE, because=_CAPPED),
+        rewrite("seed", content.seed, source + "Seed", because="brought to 31 bits; -1 stays as it is"),
+        rewrite("stop", content.stop, source + "Stop", because="one text becomes a list"),
+        keep("temperature", number(0, 10), source + "Temperature"),
+        keep("top_p", number(0, 1), source + "TopP"),
+        keep("frequency_penalty", number(-10, 10), source + "FrequencyPenalty"),
+        keep("presence_penalty", number(-10, 10), source + "PresencePenalty"),
+        refuse("n", OPENAI_REFERENCE, unless=(0, 1), must="1: there is one answer to a request",
+               because="Ollama ignores it; one answer would pass for several"),
+        drop("_debug_render_only", source + "DebugRenderOnly", because="shows the model's own system text"),
+        *_ignored("user", "logit_bias"),
+    ]  # fmt: skip
 
 
-def _reasoning(value: Any, path: str) -> Any:
-    # An empty one would win over `reasoning_effort` at the backend.
-    return _effort_inside(value, path) or DROPPED
+CHAT = Table("OpenAIChat", [
+    *_shared("ChatCompletionRequest"),
+    keep("messages", content.never_empty(list_of(table(_MESSAGE), most=content.MAX_MESSAGES)),
+         "openai/openai.go ChatCompletionRequest.Messages", required=True),
+    keep("tools", content.tools, "openai/openai.go ChatCompletionRequest.Tools"),
+    rewrite("response_format", attrs.evolve(_format, read=_response_format),
+            "openai/openai.go ChatCompletionRequest.ResponseFormat", because="`text` is not given"),
+    keep("reasoning", unless_empty(table(_REASONING)), "openai/openai.go ChatCompletionRequest.Reasoning"),
+    keep("reasoning_effort", _efforts, "openai/openai.go ChatCompletionRequest.ReasoningEffort"),
+    keep("logprobs", flag, "openai/openai.go ChatCompletionRequest.Logprobs"),
+    keep("top_logprobs", whole(0, 20), "openai/openai.go ChatCompletionRequest.TopLogprobs"),
+    *_ignored("tool_choice", "parallel_tool_calls", "store", "metadata", "service_tier", "modalities", "audio",
+              "prediction", "verbosity", "web_search_options", "functions", "function_call", "prompt_cache_key",
+              "prompt_cache_retention", "safety_identifier"),
+])  # fmt: skip
 
 
-_SHARED: Table = {
-    "model": text,
-    "stream": flag,
-    "stream_options": _stream_options,
-    "max_tokens": _any_whole,  # rewritten: always sent positive
-    "max_completion_tokens": _any_whole,
-    "seed": content.seed,
-    "stop": content.stop,
-    "temperature": number(0, 10),
-    "top_p": number(0, 1),
-    "frequency_penalty": number(-10, 10),
-    "presence_penalty": number(-10, 10),
-}
-CHAT: Table = {
-    **_SHARED,
-    "messages": list_of(_message, most=content.MAX_MESSAGES),
-    "tools": content.tools,
-    "response_format": _response_format,
-    "reasoning": _reasoning,
-    "reasoning_effort": _efforts,
-    "logprobs": flag,
-    "top_logprobs": whole(0, 20),
-}
+@rule({"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1}, "a list of one text")
+def _single(value: Any, path: str) -> str:
+    if len(value) != 1 or not isinstance(value[0], str):
+        raise wrong(path, "one text; several prompts in one request and token arrays are not served")
+    return value[0]
 
 
-def _prompt(value: Any, path: str) -> str:
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if not isinstance(value, str):
-        raise wrong(path, "one text; several prompts in one request are not served")
-    return value
+COMPLETIONS = Table("OpenAICompletions", [
+    *_shared("CompletionRequest"),
+    rewrite("prompt", content.never_empty(either(text, _single)), "openai/openai.go CompletionRequest.Prompt",
+            because="a list of one text becomes the text", required=True),
+    keep("suffix", unless_empty(text), "openai/openai.go CompletionRequest.Suffix"),
+    drop("logprobs", "openai/openai.go CompletionRequest.Logprobs", because="Ollama's answer omits them"),
+    *_ignored("best_of", "echo"),
+])  # fmt: skip
+
+_texts = list_of(text, most=content.MAX_INPUTS)
 
 
-COMPLETIONS: Table = {**_SHARED, "prompt": _prompt, "suffix": text_or_dropped}
-
-
-def _inputs(value: Any, path: str) -> Any:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and value and all(isinstance(item, int | list) for item in value):
+@rule(_texts.schema, _texts.words)
+def _inputs(value: Any, path: str) -> list[str]:
+    if value and all(isinstance(item, int | list) for item in value):
         raise wrong(path, "a text or a list of texts; token arrays are not served, send the text itself")
-    return list_of(text, most=content.MAX_INPUTS)(value, path)
+    return list(_texts.read(value, path))
 
 
+_encodings = one_of("float", "base64")
+
+
+@rule(_encodings.schema, _encodings.words)
 def _encoding(value: Any, path: str) -> str:
-    return str(_encodings(value.lower() if isinstance(value, str) else value, path))
+    return str(_encodings.read(value.lower() if isinstance(value, str) else value, path))
 
 
-EMBEDDINGS: Table = {"model": text, "input": _inputs, "dimensions": whole(1, 65_536), "encoding_format": _encoding}
+EMBEDDINGS = Table("OpenAIEmbeddings", [
+    content.model("openai/openai.go EmbedRequest.Model"),
+    keep("input", content.never_empty(either(text, _inputs)), "openai/openai.go EmbedRequest.Input", required=True),
+    keep("dimensions", whole(1, 65_536), "openai/openai.go EmbedRequest.Dimensions"),
+    rewrite("encoding_format", _encoding, "openai/openai.go EmbedRequest.EncodingFormat", because="in small letters"),
+    *_ignored("user"),
+])  # fmt: skip
 
 
 def _asked_output(fields: dict[str, Any]) -> int | None:
@@ -166,18 +219,15 @@ def _messages_made(message: Mapping[str, Any]) -> int:
 
 def _message_bytes(message: Mapping[str, Any], longest_name: int) -> int:
     said = message.get("content", "")
-    texts = [said] if isinstance(said, str) else [part.get("text", "") for part in said]
-    texts += [message.get(name, "") for name in ("reasoning", "tool_call_id", "name")]
+    parts = [said] if isinstance(said, str) else [part.get("text", "") for part in said]
+    texts = [message.get(name, "") for name in ("reasoning", "tool_call_id", "name")]
     calls = message.get("tool_calls")
+    result = content.is_result(message.get("role", ""))
     # A tool's answer is given the name of the function whose call it names.
-    named = longest_name if "tool_call_id" in message else 0
-    roles = size(message.get("role", "")) * _messages_made(message)
-    return sum(map(size, texts)) + roles + named + (deep_size(calls) if calls else 0)
-
-
-def _longest_name(messages: Sequence[Mapping[str, Any]]) -> int:
-    calls = (call for message in messages for call in message.get("tool_calls", ()))
-    return max((size(call.get("function", {}).get("name", "")) for call in calls), default=0)
+    named = longest_name if result or "tool_call_id" in message else 0
+    heads = (size(message.get("role", "")) + named) * _messages_made(message)
+    said_bytes = sum(map(result_size if result else size, parts))
+    return said_bytes + sum(map(size, texts)) + heads + (deep_size(calls) if calls else 0)
 
 
 def _image_count(message: Mapping[str, Any]) -> int:
@@ -188,11 +238,9 @@ def _image_count(message: Mapping[str, Any]) -> int:
 def read_chat(body: Mapping[str, Any]) -> Call:
     """`POST /v1/chat/completions`."""
     fields = apply(CHAT, body)
-    messages = fields.get("messages")
-    if not messages:
-        raise content.empty("messages")
+    messages = fields["messages"]
     tools = fields.get("tools", [])
-    longest_name = _longest_name(messages)
+    longest_name = content.longest_name(call for message in messages for call in message.get("tool_calls", ()))
     effort = fields.get("reasoning", {}).get("effort", fields.get("reasoning_effort"))
     return _call(
         Endpoint.OPENAI_CHAT,
@@ -207,8 +255,6 @@ def read_chat(body: Mapping[str, Any]) -> Call:
 def read_completions(body: Mapping[str, Any]) -> Call:
     """`POST /v1/completions`."""
     fields = apply(COMPLETIONS, body)
-    if not fields.get("prompt"):
-        raise content.empty("prompt")
     sizes = size(fields["prompt"]) + size(fields.get("suffix", ""))
     return _call(Endpoint.OPENAI_COMPLETIONS, fields, text_bytes=sizes, pieces=2, images=0, thinks=True)
 
@@ -221,7 +267,7 @@ def _call(
     wants_usage = fields.pop("stream_options", {}).get("include_usage", False)
     return Call(
         endpoint=endpoint,
-        model=content.take_model(fields),
+        model=fields.pop("model"),
         streamed=streamed,
         fields=fields,
         asked_output_tokens=asked,
@@ -239,8 +285,8 @@ def read_embeddings(body: Mapping[str, Any]) -> Call:
     fields = apply(EMBEDDINGS, body)
     return Call(
         endpoint=Endpoint.OPENAI_EMBEDDINGS,
-        model=content.take_model(fields),
+        model=fields.pop("model"),
         streamed=False,
-        inputs_bytes=content.input_sizes(fields.get("input", ""), "input"),
+        inputs_bytes=content.input_sizes(fields["input"], "input"),
         fields=fields,
     )

@@ -3,16 +3,18 @@
 | dialect | body |
 |---|---|
 | native | `{"error": "sentence", "code": "stable_code"}`: clients show `error` and ignore the rest |
-| openai | `{"error": {"message", "type", "param", "code"}}`, all four always there |
+| openai, responses | `{"error": {"message", "type", "param", "code"}}`, all four always there |
+| anthropic | `{"type": "error", "error": {"type", "message"}, "request_id"}` |
 
 The stable code is also in the header `x-error-code`. `Retry-After` is sent only for waits that end by themselves
-within a minute; a spent budget says `x-should-retry: false` instead, because clients would sleep or loop for it.
+within a minute; a spent budget says `x-should-retry: false` instead, because clients would sleep or loop for it, and
+one that calls in flight only hold is such a wait.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
 import attrs
@@ -23,7 +25,7 @@ from domain.calls import Dialect
 from domain.faults import Fault, FaultCode
 from domain.limits import WINDOW_S, Rate
 from domain.ports.limit_store import Standing
-from domain.refusals import BackendRejected, BudgetSpent, Code, RateLimited, Refusal
+from domain.refusals import BackendRejected, BudgetHeld, BudgetSpent, Code, RateLimited, Refusal
 
 Headers = list[tuple[bytes, bytes]]
 LONGEST_RETRY_S = 60
@@ -55,6 +57,13 @@ REFUSALS: Mapping[Code, Shape] = {
     Code.BODY_TOO_SLOW: Shape(408, _BAD),
     Code.UNSUPPORTED_ENCODING: Shape(415, _BAD),
     Code.BAD_FRAMING: Shape(400, _BAD),
+    Code.MALFORMED_REQUEST: Shape(400, _BAD),
+    Code.HTTP_VERSION_NOT_SUPPORTED: Shape(400, _BAD),
+    Code.TARGET_TOO_LONG: Shape(414, _BAD),
+    Code.HEAD_TOO_LARGE: Shape(431, _BAD),
+    Code.HEAD_TOO_SLOW: Shape(408, _BAD),
+    Code.EXPECTATION_FAILED: Shape(417, _BAD),
+    Code.WEBSOCKET_REFUSED: Shape(403, _BAD),
     Code.INVALID_JSON: Shape(400, _BAD),
     Code.INVALID_REQUEST: Shape(400, _BAD),
     Code.EMPTY_PROMPT: Shape(400, _BAD),
@@ -64,6 +73,7 @@ REFUSALS: Mapping[Code, Shape] = {
     Code.REQUEST_EXCEEDS_TPM: Shape(400, _BAD, "context_length_exceeded"),
     Code.RATE_LIMITED: Shape(429, "requests", "rate_limit_exceeded"),
     Code.BUDGET_EXHAUSTED: Shape(429, "insufficient_quota", "insufficient_quota"),
+    Code.BUDGET_HELD: Shape(429, "tokens", "rate_limit_exceeded"),  # what clients take for a wait, not for an end
     Code.BACKEND_REJECTED: Shape(400, _BAD),
 }
 _OURS = "server_error"
@@ -88,6 +98,15 @@ FAULTS: Mapping[FaultCode, Shape] = {
     FaultCode.SHUTTING_DOWN: Shape(503, _OURS),
     FaultCode.INTERNAL: Shape(500, _OURS),
 }
+NEVER_AGAIN = frozenset(
+    {
+        Code.BUDGET_EXHAUSTED,
+        FaultCode.CALL_TOO_LONG,
+        FaultCode.READER_TOO_SLOW,
+        FaultCode.PROMPT_LOG_UNAVAILABLE,
+    }
+)
+"""Statuses that SDKs retry, where the same request would only fail, or take as long, again."""
 
 
 def shape_of(reason: Refusal | Fault) -> Shape:
@@ -105,15 +124,36 @@ def shape_of(reason: Refusal | Fault) -> Shape:
             assert_never(reason)
 
 
-def body_of(reason: Refusal | Fault, dialect: Dialect) -> bytes:
-    """The error body."""
+def body_of(reason: Refusal | Fault, dialect: Dialect, request_id: str) -> bytes:
+    """The error body. The request id is as in the header; only Anthropic's form has a place for it."""
     match dialect:
         case Dialect.NATIVE:
             return msgspec.json.encode({"error": reason.sentence, "code": reason.code.value})
-        case Dialect.OPENAI:
+        case Dialect.OPENAI | Dialect.RESPONSES:
             return msgspec.json.encode({"error": _openai_error(reason)})
+        case Dialect.ANTHROPIC:
+            error = {"type": anthropic_type(shape_of(reason).status), "message": reason.sentence}
+            return msgspec.json.encode({"type": "error", "error": error, "request_id": request_id})
         case _:
             assert_never(dialect)
+
+
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+def anthropic_type(status: int) -> str:
+    """Anthropic's error types go by status (Ollama v0.33 `anthropic/anthropic.go`, Anthropic's API reference)."""
+    if status in _ANTHROPIC_TYPES:
+        return _ANTHROPIC_TYPES[status]
+    return "api_error" if status >= 500 else "invalid_request_error"  # noqa: PLR2004  a server's statuses
 
 
 def _openai_error(reason: Refusal | Fault) -> dict[str, Any]:
@@ -126,18 +166,40 @@ def _openai_error(reason: Refusal | Fault) -> dict[str, Any]:
     }
 
 
-def last_words(reason: Fault, dialect: Dialect) -> bytes:
+def last_words(reason: Fault, dialect: Dialect, request_id: str) -> bytes:
     """A failure told inside a stream, such that the dialect's clients raise instead of taking it for the end.
 
     Ollama's own Go client takes any end of a stream for success; only an error line makes it fail.
     """
     match dialect:
         case Dialect.NATIVE:
-            return body_of(reason, dialect) + b"\n"
+            return body_of(reason, dialect, request_id) + b"\n"
         case Dialect.OPENAI:
-            return b"data: " + body_of(reason, dialect) + b"\n\n"
+            return b"data: " + body_of(reason, dialect, request_id) + b"\n\n"
+        case Dialect.RESPONSES:
+            return b"event: error\ndata: " + _error_event(reason) + b"\n\n"
+        case Dialect.ANTHROPIC:
+            return b"event: error\ndata: " + body_of(reason, dialect, request_id) + b"\n\n"
         case _:
             assert_never(dialect)
+
+
+def _error_event(reason: Fault) -> bytes:
+    """The `error` event of `/v1/responses`. OpenAI's clients in Python and Go raise for a member `error` whatever the
+    event, the one in JavaScript for its name; others go by its members, at the top (as in OpenAI's API reference) or
+    inside (as OpenAI sends it). The number that a stream counts its events with is not known here.
+    """
+    error = _openai_error(reason)
+    top = {name: error[name] for name in ("code", "message", "param")}
+    return msgspec.json.encode({"type": "error", "sequence_number": 0, **top, "error": error})
+
+
+_ID_NAMES = dict.fromkeys(Dialect, (b"x-request-id",)) | {Dialect.ANTHROPIC: (b"x-request-id", b"request-id")}
+
+
+def id_headers(dialect: Dialect, request_id: str) -> Headers:
+    """The request id under every name that the dialect's clients look for."""
+    return [(name, request_id.encode()) for name in _ID_NAMES[dialect]]
 
 
 def headers_of(reason: Refusal | Fault) -> Headers:
@@ -147,12 +209,11 @@ def headers_of(reason: Refusal | Fault) -> Headers:
         sent = reason.code is not Code.MISSING_API_KEY
         challenge = b'Bearer realm="neuronetz-gateway"' + (b', error="invalid_token"' if sent else b"")
         headers.append((b"www-authenticate", challenge))
-    if isinstance(reason, BudgetSpent):
+    if reason.code in NEVER_AGAIN:
         headers.append((b"x-should-retry", b"false"))
-        if reason.ends is not None:
-            headers.append((b"x-budget-reset", f"{reason.ends.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}".encode()))
-        return headers
-    wait_s = reason.retry_after_s if isinstance(reason, RateLimited | Fault) else None
+    if isinstance(reason, BudgetSpent) and reason.ends is not None:
+        headers.append((b"x-budget-reset", _utc(reason.ends)))
+    wait_s = reason.retry_after_s if isinstance(reason, RateLimited | BudgetHeld | Fault) else None
     # A minute's window counts its oldest part-second whole, so its longest wait is a second more than a minute.
     if wait_s is not None and wait_s <= WINDOW_S + 1:
         headers.append((b"retry-after", str(min(max(1, wait_s), LONGEST_RETRY_S)).encode()))
@@ -163,6 +224,10 @@ def _duration(seconds: int) -> bytes:
     """A Go-style duration, as OpenAI writes it: `1s`, `6m0s`."""
     minutes, rest = divmod(seconds, 60)
     return (f"{minutes}m{rest}s" if minutes else f"{rest}s").encode()
+
+
+def _utc(moment: datetime) -> bytes:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}".encode()
 
 
 def _standing(standing: Standing, what: bytes) -> Headers:
@@ -180,4 +245,23 @@ def rate_headers(rates: Rates) -> Headers:
         headers += _standing(rates.rpm, b"requests")
     if rates.tpm is not None:
         headers += _standing(rates.tpm, b"tokens")
+    return headers
+
+
+def _anthropic_standing(standing: Standing, what: bytes, now: datetime) -> Headers:
+    reset = now + timedelta(seconds=standing.reset_s, microseconds=999_999)  # told in whole seconds, never too early
+    return [
+        (b"anthropic-ratelimit-%b-limit" % what, b"%d" % standing.limit),
+        (b"anthropic-ratelimit-%b-remaining" % what, b"%d" % standing.remaining),
+        (b"anthropic-ratelimit-%b-reset" % what, _utc(reset)),
+    ]
+
+
+def anthropic_rate_headers(rates: Rates, now: datetime) -> Headers:
+    """The same in Anthropic's words, where a reset is a moment and not a time to wait."""
+    headers: Headers = []
+    if rates.rpm is not None:
+        headers += _anthropic_standing(rates.rpm, b"requests", now)
+    if rates.tpm is not None:
+        headers += _anthropic_standing(rates.tpm, b"tokens", now)
     return headers

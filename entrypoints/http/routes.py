@@ -16,7 +16,8 @@ import attrs
 
 from domain.calls import Call, Dialect, Endpoint
 from domain.refusals import Code, Refusal
-from entrypoints.http import native, openai
+from entrypoints.http import anthropic, native, openai, responses
+from entrypoints.http.fields import Table
 
 Read = Callable[[Mapping[str, Any]], Call]
 
@@ -26,6 +27,8 @@ class Inference:
     """A route that leads to a model."""
 
     endpoint: Endpoint
+    fields: Table
+    """What a request may hold."""
     read: Read
 
 
@@ -38,6 +41,7 @@ class Look(Enum):
     VERSION = "/api/version"
     MODELS = "/v1/models"
     MODEL = "/v1/models/{model}"
+    OPENAPI = "/openapi.json"
 
 
 class Health(Enum):
@@ -51,27 +55,32 @@ class Health(Enum):
 Route = Inference | Look | Health
 
 _INFERENCE = {
-    Endpoint.NATIVE_CHAT: native.read_chat,
-    Endpoint.NATIVE_GENERATE: native.read_generate,
-    Endpoint.NATIVE_EMBED: native.read_embed,
-    Endpoint.OPENAI_CHAT: openai.read_chat,
-    Endpoint.OPENAI_COMPLETIONS: openai.read_completions,
-    Endpoint.OPENAI_EMBEDDINGS: openai.read_embeddings,
+    Endpoint.NATIVE_CHAT: (native.CHAT, native.read_chat),
+    Endpoint.NATIVE_GENERATE: (native.GENERATE, native.read_generate),
+    Endpoint.NATIVE_EMBED: (native.EMBED, native.read_embed),
+    Endpoint.NATIVE_EMBEDDINGS: (native.EMBEDDINGS, native.read_embeddings),
+    Endpoint.OPENAI_CHAT: (openai.CHAT, openai.read_chat),
+    Endpoint.OPENAI_COMPLETIONS: (openai.COMPLETIONS, openai.read_completions),
+    Endpoint.OPENAI_EMBEDDINGS: (openai.EMBEDDINGS, openai.read_embeddings),
+    Endpoint.RESPONSES: (responses.RESPONSES, responses.read_responses),
+    Endpoint.ANTHROPIC_MESSAGES: (anthropic.MESSAGES, anthropic.read_messages),
 }
 TABLE: Mapping[bytes, tuple[frozenset[str], Route]] = {
     **{
-        endpoint.value.encode(): (frozenset({"POST"}), Inference(endpoint=endpoint, read=read))
-        for endpoint, read in _INFERENCE.items()
+        endpoint.value.encode(): (frozenset({"POST"}), Inference(endpoint=endpoint, fields=fields, read=read))
+        for endpoint, (fields, read) in _INFERENCE.items()
     },
     b"/api/tags": (frozenset({"GET", "HEAD"}), Look.TAGS),
     b"/api/ps": (frozenset({"GET"}), Look.PS),
     b"/api/show": (frozenset({"POST"}), Look.SHOW),
     b"/api/version": (frozenset({"GET", "HEAD"}), Look.VERSION),
     b"/v1/models": (frozenset({"GET"}), Look.MODELS),
+    b"/openapi.json": (frozenset({"GET"}), Look.OPENAPI),
     b"/": (frozenset({"GET", "HEAD"}), Health.ROOT),
     b"/healthz": (frozenset({"GET", "HEAD"}), Health.LIVE),
     b"/readyz": (frozenset({"GET", "HEAD"}), Health.READY),
 }
+MODEL_METHODS = frozenset({"GET"})
 _MODEL_PATH = re.compile(rb"/v1/models/[A-Za-z0-9_.:%-]{1,600}")
 
 CLOSED = (
@@ -98,7 +107,7 @@ def route_of(method: str, raw_path: bytes) -> tuple[Route, str]:
     """
     found = TABLE.get(raw_path)
     if found is None and _MODEL_PATH.fullmatch(raw_path):
-        found = (frozenset({"GET"}), Look.MODEL)
+        found = (MODEL_METHODS, Look.MODEL)
     if found is None:
         raise _not_served(raw_path)
     methods, route = found
@@ -137,10 +146,14 @@ def _not_served(raw_path: bytes) -> Refusal:
             "gateway.",
         )
     return Refusal(
-        Code.UNKNOWN_ROUTE, "There is no such route here. See the gateway's documentation for what is served."
+        Code.UNKNOWN_ROUTE, "There is no such route here. With a key, `GET /openapi.json` tells what is served."
     )
 
 
 def dialect_of(raw_path: bytes) -> Dialect:
     """In which dialect a path's errors are told."""
+    if raw_path == b"/v1/messages" or raw_path.startswith(b"/v1/messages/"):
+        return Dialect.ANTHROPIC
+    if raw_path == b"/v1/responses":
+        return Dialect.RESPONSES
     return Dialect.OPENAI if raw_path.startswith(b"/v1") else Dialect.NATIVE

@@ -8,12 +8,13 @@ Routing follows what a gateway must know of Ollama's (Go's mux, then gin): it is
 import asyncio
 import posixpath
 from collections.abc import Awaitable, Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 import attrs
 from aiohttp import web
 
-from entrypoints.simulator import control, listings, native, openai, replay
+from entrypoints.simulator import anthropic, control, listings, native, openai, replay, responses
 from entrypoints.simulator.behaviours import HEALTHY
 from entrypoints.simulator.doorstep import host_is_ours, origin_is_ours
 from entrypoints.simulator.exchange import Exchange
@@ -63,8 +64,8 @@ _ROUTES: Mapping[str, Route] = {
     "/v1/chat/completions": _inference(openai.chat_completions),
     "/v1/completions": _inference(openai.completions),
     "/v1/embeddings": _inference(openai.embeddings),
-    "/v1/responses": _inference(_not_simulated),
-    "/v1/messages": _inference(_not_simulated),
+    "/v1/responses": _inference(responses.responses),
+    "/v1/messages": _inference(anthropic.messages),
     "/v1/audio/transcriptions": _inference(_not_simulated),
     "/api/pull": _mutation("POST"),
     "/api/push": _mutation("POST"),
@@ -111,6 +112,12 @@ def _route(path: str) -> Route:
         if path.startswith(prefix) and "/" not in path[len(prefix) :] and path != prefix:
             return route
     return _UNKNOWN
+
+
+def _dialect_of(path: str) -> ModuleType:
+    if path == "/v1/messages":
+        return anthropic
+    return openai if path.startswith("/v1/") else native
 
 
 class _Visit:
@@ -160,7 +167,7 @@ class _Visit:
 
     async def _answer_or_refuse(self) -> web.StreamResponse:
         raw = await self._request.read() if self._request.can_read_body else b""
-        dialect = openai if self._path.startswith("/v1/") else native
+        dialect = _dialect_of(self._path)
         refusal: Refused | None = None
         body: dict[str, Any] = {}
         if self._reads_a_body or raw:
@@ -243,7 +250,7 @@ async def _replace(exchange: Exchange) -> web.StreamResponse:
         await replay.play(recording, pipe, timed=behaviour.replay_timed)
         exchange.end(Ended.SCRIPTED)
         return pipe.response
-    dialect = openai if exchange.path.startswith("/v1/") else native
+    dialect = _dialect_of(exchange.path)
     text = exchange.request.headers.get(behaviour.echo_header or "", "") or "simulated failure"
     content_type, octets = dialect.refuse(Refused(behaviour.status, text))
     if behaviour.body is not None:

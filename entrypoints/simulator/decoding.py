@@ -33,6 +33,15 @@ _ACCEPTED: Mapping[str, tuple[type, ...]] = {
     "api.Tools": (list,),
     "map[string]interface {}": (dict,),
     "openai.StreamOptions": (dict,),
+    "[]openai.ResponsesTool": (list,),
+    "openai.ResponsesText": (dict,),
+    "openai.ResponsesReasoning": (dict,),
+    "[]string": (list,),
+    "[]anthropic.MessageParam": (list,),
+    "[]anthropic.Tool": (list,),
+    **dict.fromkeys(
+        [f"anthropic.{name}" for name in ("ThinkingConfig", "OutputConfig", "ToolChoice", "Metadata")], (dict,)
+    ),
 }
 
 

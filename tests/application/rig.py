@@ -291,6 +291,8 @@ class RecordingReply(Reply):
         self.status = 0
         self.bytes_out = 0
         self.body = b""
+        self.length: int | None = None
+        """What was promised."""
         self.told: Refusal | Fault | None = None
         self.rates = NO_RATES
         self.wrongs: list[str] = []
@@ -299,9 +301,9 @@ class RecordingReply(Reply):
         """Raised by whatever comes next."""
         self.gates = {name: Gate() for name in ("begin", "send", "finish", "break_off", "refuse")}
 
-    async def begin(self, rates: Rates, first: bytes) -> None:
+    async def begin(self, rates: Rates, first: bytes, *, length: int | None = None) -> None:
         self._require(not self.begun and not self.ended, "begin")
-        self.begun, self.status, self.rates = True, 200, rates
+        self.begun, self.status, self.rates, self.length = True, 200, rates, length
         await self._go("begin", first)
 
     async def send(self, raw: bytes) -> None:

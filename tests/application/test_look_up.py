@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from application.look_up import LookUp
+from application.rooms.permit import not_found
 from domain.faults import FaultCode, StoreUnavailable
 from domain.limits import Limits
 from domain.models import canonical
@@ -70,7 +71,7 @@ async def test_each_caller_sees_what_is_theirs() -> None:
     for hidden in ("llama3.2:1b", "gone", "unheard-of"):
         with pytest.raises(Refusal) as refused:
             look.model(bound, hidden)
-        assert (refused.value.code, refused.value.sentence) == (Code.MODEL_NOT_FOUND, f"model '{hidden}' not found")
+        assert (refused.value.code, refused.value.sentence) == (Code.MODEL_NOT_FOUND, not_found(hidden).sentence)
 
 
 class _Versioned(RiggedBackend):

@@ -233,7 +233,8 @@ async def test_a_call_that_is_not_permitted_is_refused(call: Call | Refusal, cod
 
     rig.assert_refused(served, code)
     assert rig.note(served).key_id == client.key.id
-    assert rig.limits.requests == []
+    asked = {(request.tokens, request.calls) for request in rig.limits.requests}
+    assert asked == ({(0, 0)} if code == "model_not_found" else set())
 
 
 async def test_a_model_that_is_not_on_the_list_is_refused_as_if_it_were_not_there() -> None:
@@ -294,6 +295,26 @@ async def test_a_spent_budget_is_refused_and_frees_what_was_admitted() -> None:
     rig.assert_refused(served, "budget_exhausted")
     assert [one.refund_tokens for one in rig.releases(served)] == [HOLD]
     assert rig.ledger.settlements == []
+
+
+@each_form
+async def test_a_budget_that_a_running_call_holds_is_refused_as_held_and_free_again_after_it(form: Form) -> None:
+    rig = await Rig.of()
+    client = await rig.client(policy=Policy(budgets=Budgets(daily=HOLD + PROMPT)))
+    rig.backend.reading.shut()
+    rig.backend.waits_after = 0
+    first = rig.start(client, a_call(form))
+    await rig.backend.reading.reached.wait()
+
+    refused = await rig.serve(client, a_call(form))
+    rig.backend.reading.open()
+    await first.end()
+    served = await rig.serve(client, a_call(form))
+
+    assert (refused.reply.code, rig.note(refused).code) == ("budget_held", "budget_held")
+    assert [one.refund_tokens for one in rig.releases(refused)] == [HOLD]
+    assert served.reply.told is None
+    rig.assert_nothing_is_left()
 
 
 async def test_a_register_that_cannot_answer_is_not_a_401() -> None:
@@ -450,6 +471,13 @@ FAILURES = {
         scene=Scene(refuses=BackendFailed("busy", FaultCode.BACKEND_BUSY, answered=True)),
         outcome=Outcome.BACKEND_REFUSED,
         code="backend_busy",
+        streamed=0,
+        whole=0,
+    ),
+    "refuses by the operator's mistake": Failure(
+        scene=Scene(refuses=BackendFailed(answered=True, refused=True)),
+        outcome=Outcome.BACKEND_REFUSED,
+        code="backend_failed",
         streamed=0,
         whole=0,
     ),

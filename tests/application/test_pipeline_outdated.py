@@ -234,3 +234,27 @@ async def test_a_restoring_that_is_cancelled_is_begun_anew() -> None:
     assert first.reply.code == "shutting_down"
     assert (await rig.serve(client)).reply.told is None
     rig.assert_nothing_is_left()
+
+
+async def test_what_was_allowed_a_moment_ago_is_allowed_though_a_copy_of_the_caller_says_otherwise() -> None:
+    rig = await Rig.of()
+    client = await rig.client(policy=Policy(models=frozenset()))
+    rig.assert_refused(await rig.serve(client), "model_not_found")
+    tenant = await rig.tenants.change_tenant_policy("acme", to(Policy()), actor="console")
+    await rig.limits.announce(tenant.id, [(tenant.id, tenant.generation)])
+
+    served = await rig.serve(client)
+
+    rig.assert_settled(served, outcome=Outcome.DONE, code=None, tokens=HEALTHY, noted=False)
+
+
+async def test_a_call_that_may_not_be_made_asks_once_whether_that_is_still_so_and_takes_nothing() -> None:
+    rig = await Rig.of()
+    client = await rig.client(policy=Policy(limits=Limits(rpm=1, concurrency=1), models=frozenset()))
+
+    served = [await rig.serve(client) for _ in range(3)]
+
+    assert {(request.tokens, request.calls) for request in rig.limits.requests} == {(0, 0)}
+    assert (rig.register.finds, rig.limits.releases) == (1, [])
+    for one in served:
+        rig.assert_refused(one, "model_not_found")

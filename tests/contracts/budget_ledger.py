@@ -181,6 +181,32 @@ class LedgerContract:
         assert first == Granted(output_tokens=0)
         assert isinstance(second, Spent)
 
+    async def test_what_is_only_held_fits_when_the_calls_have_ended(self, bench: LedgerBench) -> None:
+        key = await bench.a_key(tenant=Budgets(daily=100), key=Budgets(total=60))
+        running, wanted = a_hold(key, prompt=10, output=50), a_hold(key, prompt=10, output=90, factor=3)
+        await bench.ledger.hold(running)
+
+        refused = await bench.ledger.hold(wanted)
+        await bench.settled(an_end(running, Charge(prompt=47, output=0)))
+        granted = await bench.ledger.hold(a_hold(key, prompt=10, output=90, factor=3))
+
+        assert isinstance(refused, Spent)
+        assert (refused.used, refused.held, refused.limit) == (0, 60, 60)
+        assert refused.only_held(wanted.least_tokens)
+        assert granted == Granted(output_tokens=1)
+
+    async def test_what_is_used_is_not_only_held(self, bench: LedgerBench) -> None:
+        key = await bench.a_key(tenant=Budgets(daily=60))
+        ended = a_hold(key, prompt=10, output=50)
+        await bench.ledger.hold(ended)
+        await bench.settled(an_end(ended, Charge(prompt=48, output=0)))
+        wanted = a_hold(key, prompt=10, output=90, factor=3)
+
+        refused = await bench.ledger.hold(wanted)
+
+        assert isinstance(refused, Spent)
+        assert not refused.only_held(wanted.least_tokens)
+
     async def test_spent_names_the_tightest_window(self, bench: LedgerBench) -> None:
         key = await bench.a_key(tenant=Budgets(total=50), key=Budgets(daily=40, monthly=45))
         await bench.clock.set(START)

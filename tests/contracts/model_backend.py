@@ -23,6 +23,8 @@ from domain.tally import Piece, Tally
 MODEL = "llama3.2:1b"
 REQUEST_ID = "f" * 32
 GENERATING = [endpoint for endpoint in Endpoint if endpoint.generates]
+NAMING = [endpoint for endpoint in Endpoint if endpoint is not Endpoint.NATIVE_EMBEDDINGS]
+"""Whose answers name the model."""
 
 
 def upstream(
@@ -35,9 +37,9 @@ def upstream(
     wants_usage: bool = False,
 ) -> UpstreamCall:
     fields: dict[str, Any] = {"messages": [{"role": "user", "content": "hello there"}]}
-    if endpoint in (Endpoint.NATIVE_GENERATE, Endpoint.OPENAI_COMPLETIONS):
+    if endpoint in (Endpoint.NATIVE_GENERATE, Endpoint.OPENAI_COMPLETIONS, Endpoint.NATIVE_EMBEDDINGS):
         fields = {"prompt": "hello there"}
-    if not endpoint.generates:
+    elif endpoint is Endpoint.RESPONSES or not endpoint.generates:
         fields = {"input": "hello there"}
     call = Call(
         endpoint=endpoint,
@@ -122,7 +124,7 @@ class ModelBackendContract(ABC):
         if streamed:
             assert tally.objects == 5
 
-    @pytest.mark.parametrize("endpoint", [Endpoint.NATIVE_EMBED, Endpoint.OPENAI_EMBEDDINGS])
+    @pytest.mark.parametrize("endpoint", [endpoint for endpoint in Endpoint if not endpoint.generates])
     async def test_an_embedding_counts_its_prompt(self, backend: ModelBackend, endpoint: Endpoint) -> None:
         tally = tally_of(await pieces_of(await backend.open(upstream(endpoint))))
 
@@ -132,7 +134,7 @@ class ModelBackendContract(ABC):
         assert tally.usage.output is None
 
     @pytest.mark.parametrize("streamed", [True, False])
-    @pytest.mark.parametrize("endpoint", list(Endpoint))
+    @pytest.mark.parametrize("endpoint", NAMING)
     async def test_the_answer_names_the_model_as_the_caller_does(
         self, backend: ModelBackend, endpoint: Endpoint, *, streamed: bool
     ) -> None:

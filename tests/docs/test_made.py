@@ -3,8 +3,11 @@ from __future__ import annotations
 import re
 
 from tests.docs.commands import COMMANDS, commands
-from tests.docs.made import ERRORS, README, ROOT, errors, readme
+from tests.docs.errors import ERRORS, errors
+from tests.docs.fields import FIELDS, fields
+from tests.docs.made import README, ROOT, readme
 from tests.docs.metrics import METRICS, metrics
+from tests.docs.openapi import API_PAGE, OPENAPI, api_page, openapi
 
 
 def test_the_settings_in_the_readme_are_those_of_the_code() -> None:
@@ -21,6 +24,21 @@ def test_the_table_of_metrics_is_that_of_the_code() -> None:
 
 def test_the_list_of_commands_is_that_of_the_code() -> None:
     assert COMMANDS.read_text() == commands(), "run `python -m tests.docs`"
+
+
+def test_the_tables_of_fields_are_those_of_the_code() -> None:
+    assert FIELDS.read_text() == fields(), "run `python -m tests.docs`"
+
+
+def test_the_openapi_document_is_what_the_gateway_serves() -> None:
+    assert OPENAPI.read_text() == openapi(), "run `python -m tests.docs`"
+
+
+def test_the_page_is_made_of_the_openapi_document_and_fetches_nothing() -> None:
+    page = API_PAGE.read_text()
+
+    assert page == api_page(), "run `python -m tests.docs`"
+    assert not re.findall(r"<(?:script|link|img|iframe|object)|\b(?:src|url|@import)\b\s*[=(]|https?://", page)
 
 
 def test_every_link_of_the_documents_leads_somewhere() -> None:

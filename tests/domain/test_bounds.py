@@ -164,8 +164,20 @@ def test_bounds_of_nothing_hold_nothing() -> None:
 
 
 def test_endpoints_know_their_dialect_and_whether_they_generate() -> None:
-    assert {e.value for e in Endpoint if e.dialect is Dialect.NATIVE} == {"/api/chat", "/api/generate", "/api/embed"}
-    assert {e.value for e in Endpoint if not e.generates} == {"/api/embed", "/v1/embeddings"}
+    assert [endpoint.dialect for endpoint in Endpoint] == [
+        *[Dialect.NATIVE] * 4,
+        *[Dialect.OPENAI] * 3,
+        Dialect.RESPONSES,
+        Dialect.ANTHROPIC,
+    ]
+    assert {e.value for e in Endpoint if not e.generates} == {"/api/embed", "/api/embeddings", "/v1/embeddings"}
+
+
+def test_the_legacy_embeddings_ask_their_successor_and_everything_else_its_own_path() -> None:
+    elsewhere = {endpoint for endpoint in Endpoint if endpoint.upstream != endpoint.value}
+
+    assert elsewhere == {Endpoint.NATIVE_EMBEDDINGS}
+    assert Endpoint.NATIVE_EMBEDDINGS.upstream == Endpoint.NATIVE_EMBED.value
 
 
 def test_a_call_shows_nothing_of_its_prompt() -> None:

@@ -85,7 +85,11 @@ def test_images_are_kept_as_their_size() -> None:
     part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{image}"}}
     openai = {"messages": [{"role": "user", "content": [{"type": "text", "text": "look"}, part]}]}
 
-    for fields in (native, openai):
+    block = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": image}}
+    result = {"type": "tool_result", "tool_use_id": "1", "content": [block]}
+    anthropic = {"messages": [{"role": "user", "content": [{"type": "text", "text": "look"}, block, result]}]}
+
+    for fields in (native, openai, anthropic):
         kept = prompt_of(a_call(fields=fields, endpoint=Endpoint.OPENAI_CHAT))
         assert b"QUJD" not in kept.text
         assert b"image of 3000 bytes" in kept.text

@@ -18,7 +18,7 @@ from domain.faults import (
     StoreUnavailable,
 )
 from domain.limits import Rate, Scope
-from domain.refusals import BackendRejected, BudgetSpent, Code, RateLimited, Refusal
+from domain.refusals import BackendRejected, BudgetHeld, BudgetSpent, Code, RateLimited, Refusal
 
 TOMORROW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -31,6 +31,7 @@ REASONS: Sequence[Refusal | Fault] = (
     Refusal(Code.INVALID_JSON, "The body is not JSON.", param="a.b[2]"),
     *(RateLimited(rate=rate, scope=scope, limit=60, retry_after_s=7) for rate in Rate for scope in Scope),
     *(spent(window, None if window is Window.TOTAL else TOMORROW) for window in Window),
+    BudgetHeld(scope=Scope.TENANT, window=Window.TOTAL, limit=1000, used=10, held=990),
     BackendRejected(400, "The model cannot use tools."),
     StoreUnavailable(FaultCode.LEDGER_UNAVAILABLE, "The ledger cannot be reached."),
     Overloaded(FaultCode.QUEUE_FULL, "The queue is full."),
@@ -53,7 +54,9 @@ def test_the_codes_that_clients_know_are_all_there() -> None:
         "route_closed", "unknown_route", "method_not_allowed", "body_too_large", "body_too_slow",
         "unsupported_encoding", "bad_framing", "invalid_json", "invalid_request", "empty_prompt",
         "invalid_model_name", "cloud_model", "model_not_found", "request_exceeds_tpm", "rate_limited",
-        "budget_exhausted", "backend_rejected",
+        "budget_exhausted", "budget_held", "backend_rejected", "malformed_request", "http_version_not_supported",
+        "target_too_long",
+        "head_too_large", "head_too_slow", "expectation_failed", "websocket_refused",
     }  # fmt: skip
     assert {code.value for code in FaultCode} == {
         "identity_unavailable", "limiter_unavailable", "ledger_unavailable", "overloaded", "queue_full",
@@ -111,6 +114,15 @@ def test_a_spent_budget_tells_spent_from_held() -> None:
     assert (reason.used, reason.held, reason.limit, reason.ends) == (900, 90, 1000, TOMORROW)
 
 
+def test_a_held_budget_says_whose_it_is_and_when_to_come_again() -> None:
+    reason = BudgetHeld(scope=Scope.TENANT, window=Window.MONTHLY, limit=1000, used=10, held=990)
+
+    assert "monthly token budget of this tenant" in reason.sentence
+    assert "10 used and 990 held" in reason.sentence
+    assert reason.sentence.endswith(f"in {reason.retry_after_s} s.")
+    assert (reason.used, reason.held, reason.limit) == (10, 990, 1000)
+
+
 def test_a_spent_total_does_not_promise_a_reset() -> None:
     assert spent(Window.TOTAL, None).sentence.endswith("It does not reset by itself.")
 
@@ -137,6 +149,9 @@ def test_only_a_backend_that_was_reached_can_have_failed() -> None:
     assert not isinstance(BackendUnreachable(), BackendFailed)
     assert not BackendFailed().answered
     assert BackendFailed(answered=True).answered
+    assert not BackendFailed(answered=True).refused
+    assert BackendFailed(refused=True).refused
+    assert BackendFailed(code=FaultCode.BACKEND_BUSY).refused
 
 
 @pytest.mark.parametrize("reason", REASONS, ids=lambda reason: f"{type(reason).__name__}-{reason.code}")

@@ -1,13 +1,16 @@
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 import pytest
 
 from adapters.ollama import listings
+from application.backends import Backends
 from application.look_up import LookUp
+from application.rooms.permit import not_found
 from domain.models import Catalogue, Model, canonical
-from domain.policies import Caller
+from domain.policies import EVERYTHING, Policy
 from domain.refusals import Code, Refusal
 from entrypoints.http import looks
 from entrypoints.http.routes import Look
@@ -17,21 +20,19 @@ Recorded = Callable[[str], Any]
 PRUNED = {"parent_model", "modelfile", "template", "system", "license", "parameters", "messages", "tensors"}
 
 
+ALIASES = {
+    canonical("gpt-4o-mini"): canonical("smollm2:135m"),
+    canonical("openai/gpt-4o"): canonical("smollm2:135m"),
+    canonical("gpt-5"): canonical("gone"),
+}
+
+
 class Known(LookUp):
     """A catalogue without the rooms around it."""
 
     def __init__(self, models: Sequence[Model]) -> None:
-        self.catalogue = Catalogue({"backend": models})
-
-    def models(self, caller: Caller) -> Sequence[Model]:
-        found = (self.catalogue.one(name) for name in self.catalogue.names() if caller.may_use(name))
-        return [model for model in found if model is not None]
-
-    def model(self, caller: Caller, asked: str) -> Model:
-        model = self.catalogue.one(canonical(asked))
-        if model is None or not caller.may_use(model.canonical):
-            raise Refusal(Code.MODEL_NOT_FOUND, f"model '{asked}' not found", param="model")
-        return model
+        self._backends = Backends([])
+        self._backends.catalogue = Catalogue({"backend": models})
 
     def version(self) -> str:
         return "0.24.0"
@@ -47,8 +48,9 @@ def known(recorded: Recorded) -> Known:
     return Known([listings.model_of(listed, shown, loaded.get(listed.canonical)) for listed in served])
 
 
-def look(what: Look, known: Known, *, path: bytes = b"", body: bytes = b"") -> Any:
-    return msgspec.json.decode(looks.answer(what, known, a_caller(), raw_path=path or what.value.encode(), body=body))
+def look(what: Look, known: Known, *, path: bytes = b"", body: bytes = b"", **caller: Any) -> Any:
+    raw_path = path or what.value.encode()
+    return msgspec.json.decode(looks.answer(what, known, a_caller(**caller), raw_path=raw_path, body=body))
 
 
 def keys(value: Any) -> Any:
@@ -160,6 +162,52 @@ def test_a_date_that_a_backend_made_up_spoils_nothing(changed: Any) -> None:
     (model,) = look(Look.MODELS, models)["data"]
 
     assert isinstance(model["created"], int)
+
+
+def test_an_alias_is_listed_with_what_its_model_is(known: Known) -> None:
+    tags = look(Look.TAGS, known, aliases=ALIASES)["models"]
+    model = next(entry for entry in tags if entry["name"] == "smollm2:135m")
+    listed = [entry["id"] for entry in look(Look.MODELS, known, aliases=ALIASES)["data"]]
+
+    assert tags[:-2] == look(Look.TAGS, known)["models"]
+    assert tags[-2:] == [
+        model | {"name": name, "model": name} for name in ("gpt-4o-mini:latest", "openai/gpt-4o:latest")
+    ]
+    assert listed[-2:] == ["gpt-4o-mini", "openai/gpt-4o"]
+    assert look(Look.PS, known, aliases=ALIASES) == look(Look.PS, known)
+
+
+@pytest.mark.parametrize("spelt", [b"gpt-4o-mini", b"GPT-4o-mini:latest", b"openai%2Fgpt-4o", b"openai%2fGPT-4o"])
+def test_an_alias_is_found_and_echoed_as_it_was_asked(known: Known, spelt: bytes) -> None:
+    asked = unquote(spelt.decode())
+    plain = look(Look.MODEL, known, path=b"/v1/models/smollm2:135m")
+
+    answer = look(Look.MODEL, known, path=b"/v1/models/" + spelt, aliases=ALIASES)
+    shown = look(Look.SHOW, known, body=msgspec.json.encode({"model": asked}), aliases=ALIASES)
+
+    assert answer == plain | {"id": asked}
+    assert shown == look(Look.SHOW, known, body=b'{"model":"smollm2:135m"}')
+
+
+def test_an_alias_of_what_is_gone_or_not_allowed_is_not_listed_and_not_told_from_nothing(known: Known) -> None:
+    nothing = Policy(models=frozenset())
+
+    assert look(Look.TAGS, known, aliases=ALIASES, key_policy=nothing) == {"models": []}
+    for asked, policy in (("gpt-5", EVERYTHING), ("gpt-4o-mini", nothing), ("gpt-6", EVERYTHING)):
+        with pytest.raises(Refusal) as met:
+            look(Look.MODEL, known, path=f"/v1/models/{asked}".encode(), aliases=ALIASES, key_policy=policy)
+        assert (met.value.code, met.value.sentence) == (Code.MODEL_NOT_FOUND, not_found(asked).sentence)
+
+
+def test_an_alias_takes_the_place_of_a_model_of_its_name() -> None:
+    models = Known([a_model(name, listing={"name": name, "model": name}) for name in ("small:latest", "large:latest")])
+    aliases = {canonical("small"): canonical("large")}
+
+    assert [entry["name"] for entry in look(Look.TAGS, models, aliases=aliases)["models"]] == [
+        "large:latest",
+        "small:latest",
+    ]
+    assert models.model(a_caller(aliases=aliases), "small").name == "large:latest"
 
 
 def test_a_model_without_a_listing_has_its_own_name() -> None:

@@ -13,13 +13,15 @@ from domain.calls import Dialect
 from domain.faults import BackendFailed, Fault, FaultCode, Overloaded, StoreUnavailable
 from domain.limits import Rate, Scope
 from domain.ports.limit_store import Standing
-from domain.refusals import BackendRejected, BudgetSpent, Code, RateLimited, Refusal
+from domain.refusals import BackendRejected, BudgetHeld, BudgetSpent, Code, RateLimited, Refusal
 from entrypoints.http.problems import (
     FAULTS,
     REFUSALS,
     Headers,
+    anthropic_rate_headers,
     body_of,
     headers_of,
+    id_headers,
     last_words,
     rate_headers,
     shape_of,
@@ -45,8 +47,12 @@ def spent(ends: datetime | None = TOMORROW) -> BudgetSpent:
     return BudgetSpent(scope=Scope.TENANT, window=Window.DAILY, limit=10, used=9, held=1, ends=ends)
 
 
+def held() -> BudgetHeld:
+    return BudgetHeld(scope=Scope.TENANT, window=Window.DAILY, limit=10, used=1, held=9)
+
+
 def told(reason: Refusal | Fault, dialect: Dialect) -> Any:
-    return json.loads(body_of(reason, dialect))
+    return json.loads(body_of(reason, dialect, "req_1"))
 
 
 def only(headers: Headers, name: bytes) -> bytes | None:
@@ -70,6 +76,7 @@ def test_429_is_the_tenants_and_503_is_ours() -> None:
     assert {code for code, shape in REFUSALS.items() if shape.status == 429} == {
         Code.RATE_LIMITED,
         Code.BUDGET_EXHAUSTED,
+        Code.BUDGET_HELD,
     }
     assert all(shape.status != 503 for shape in REFUSALS.values())
     assert all(shape.status != 429 for shape in FAULTS.values())
@@ -95,6 +102,7 @@ def test_429_is_the_tenants_and_503_is_ours() -> None:
         (limited(Rate.TPM), 429, "tokens", "rate_limit_exceeded"),
         (limited(Rate.CONCURRENCY), 429, "requests", "rate_limit_exceeded"),
         (spent(), 429, "insufficient_quota", "insufficient_quota"),
+        (held(), 429, "tokens", "rate_limit_exceeded"),
         (BackendRejected(400, "x"), 400, "invalid_request_error", "backend_rejected"),
         (BackendRejected(404, "x"), 404, "invalid_request_error", "backend_rejected"),
         (Overloaded(FaultCode.QUEUE_FULL, "x"), 503, "server_error", "queue_full"),
@@ -180,6 +188,14 @@ def test_a_spent_budget_is_not_to_be_tried_again(ends: datetime | None) -> None:
     assert only(headers, b"x-budget-reset") == (b"2026-11-24T00:00:00Z" if ends else None)
 
 
+def test_a_budget_that_is_only_held_is_a_wait() -> None:
+    headers = headers_of(held())
+
+    assert only(headers, b"retry-after") == b"2"
+    assert only(headers, b"x-should-retry") is None
+    assert only(headers, b"x-budget-reset") is None
+
+
 @pytest.mark.parametrize("hours", [-11, 1, 14])
 def test_the_reset_of_a_budget_is_told_in_utc(hours: int) -> None:
     headers = headers_of(spent(TOMORROW.astimezone(timezone(timedelta(hours=hours)))))
@@ -188,8 +204,61 @@ def test_the_reset_of_a_budget_is_told_in_utc(hours: int) -> None:
 
 
 @EVERY_REASON
-def test_only_a_spent_budget_forbids_trying_again(reason: Refusal | Fault) -> None:
-    assert only(headers_of(reason), b"x-should-retry") is None
+def test_anthropic_errors_have_their_type_by_status_and_the_id_of_the_request(reason: Refusal | Fault) -> None:
+    body = told(reason, Dialect.ANTHROPIC)
+    status = shape_of(reason).status
+
+    assert body == {
+        "type": "error",
+        "error": {"type": body["error"]["type"], "message": reason.sentence},
+        "request_id": "req_1",
+    }
+    assert (body["error"]["type"] in ("api_error", "overloaded_error", "timeout_error")) == (status >= 500)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (Refusal(Code.INVALID_REQUEST, "x"), "invalid_request_error"),
+        (Refusal(Code.UNSUPPORTED_ENCODING, "x"), "invalid_request_error"),
+        (Refusal(Code.INVALID_API_KEY, "x"), "authentication_error"),
+        (Refusal(Code.CLOUD_MODEL, "x"), "permission_error"),
+        (Refusal(Code.MODEL_NOT_FOUND, "x"), "not_found_error"),
+        (Refusal(Code.BODY_TOO_LARGE, "x"), "request_too_large"),
+        (limited(), "rate_limit_error"),
+        (spent(), "rate_limit_error"),
+        (held(), "rate_limit_error"),
+        (Fault(FaultCode.QUEUE_FULL, "x"), "overloaded_error"),
+        (Fault(FaultCode.BACKEND_TIMEOUT, "x"), "timeout_error"),
+        (BackendFailed(code=FaultCode.STREAM_BROKEN), "api_error"),
+    ],
+    ids=name_of,
+)
+def test_the_types_of_anthropic_errors(reason: Refusal | Fault, kind: str) -> None:
+    assert told(reason, Dialect.ANTHROPIC)["error"]["type"] == kind
+
+
+def test_anthropic_rates_are_told_in_its_words_with_moments() -> None:
+    rates = Rates(rpm=Standing(limit=60, remaining=59, reset_s=1), tpm=Standing(limit=1000, remaining=0, reset_s=3600))
+
+    headers = anthropic_rate_headers(rates, datetime(2026, 11, 23, 23, 59, 58, 100_000, tzinfo=UTC))
+
+    assert headers == [
+        (b"anthropic-ratelimit-requests-limit", b"60"),
+        (b"anthropic-ratelimit-requests-remaining", b"59"),
+        (b"anthropic-ratelimit-requests-reset", b"2026-11-24T00:00:00Z"),
+        (b"anthropic-ratelimit-tokens-limit", b"1000"),
+        (b"anthropic-ratelimit-tokens-remaining", b"0"),
+        (b"anthropic-ratelimit-tokens-reset", b"2026-11-24T00:59:59Z"),
+    ]
+    assert anthropic_rate_headers(NO_RATES, TOMORROW) == []
+
+
+@EVERY_REASON
+def test_what_fails_again_alike_forbids_to_try_it_and_tells_no_wait(reason: Refusal | Fault) -> None:
+    hopeless = {"budget_exhausted", "call_too_long", "reader_too_slow", "prompt_log_unavailable"}
+
+    assert only(headers_of(reason), b"x-should-retry") == (b"false" if reason.code in hopeless else None)
     assert only(headers_of(reason), b"retry-after") is None
 
 
@@ -200,7 +269,12 @@ def test_faults_with_a_wait_tell_it() -> None:
 
 def test_a_failure_in_a_stream_makes_clients_raise() -> None:
     fault = BackendFailed(code=FaultCode.STREAM_BROKEN)
-    native, openai = last_words(fault, Dialect.NATIVE), last_words(fault, Dialect.OPENAI)
+    native, openai = last_words(fault, Dialect.NATIVE, "req_1"), last_words(fault, Dialect.OPENAI, "req_1")
+    anthropic = last_words(fault, Dialect.ANTHROPIC, "req_1")
+
+    assert anthropic.startswith(b"event: error\ndata: {")
+    assert anthropic.endswith(b"}\n\n")
+    assert json.loads(anthropic.removeprefix(b"event: error\ndata: ")) == told(fault, Dialect.ANTHROPIC)
 
     assert native.endswith(b"\n")
     assert native.count(b"\n") == 1
@@ -210,11 +284,31 @@ def test_a_failure_in_a_stream_makes_clients_raise() -> None:
     assert json.loads(openai.removeprefix(b"data: "))["error"]["code"] == "stream_broken"
 
 
+@EVERY_REASON
+def test_responses_has_the_errors_of_openai(reason: Refusal | Fault) -> None:
+    assert told(reason, Dialect.RESPONSES) == told(reason, Dialect.OPENAI)
+
+
+def test_a_failure_in_a_stream_of_responses_is_told_in_each_form_that_a_client_looks_for() -> None:
+    fault = BackendFailed(code=FaultCode.STREAM_BROKEN)
+
+    event, data, *rest = last_words(fault, Dialect.RESPONSES, "req_1").decode().split("\n")
+
+    told_of = json.loads(data.removeprefix("data: "))
+    assert event == "event: error"
+    assert rest == ["", ""]
+    assert told_of["type"] == "error"
+    assert told_of["error"] == told(fault, Dialect.OPENAI)["error"]
+    assert (told_of["message"], told_of["code"], told_of["param"]) == (fault.sentence, "stream_broken", None)
+    assert isinstance(told_of["sequence_number"], int)
+
+
 def test_a_sentence_cannot_break_the_line_it_is_told_in() -> None:
     fault = Fault(FaultCode.STREAM_BROKEN, 'a\n\ndata: [DONE]\r\n"\u2028')
 
-    assert last_words(fault, Dialect.OPENAI).count(b"\n") == 2
-    assert last_words(fault, Dialect.NATIVE).count(b"\n") == 1
+    assert last_words(fault, Dialect.OPENAI, "req_1").count(b"\n") == 2
+    assert last_words(fault, Dialect.RESPONSES, "req_1").count(b"\n") == 3
+    assert last_words(fault, Dialect.NATIVE, "req_1").count(b"\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -240,6 +334,14 @@ def test_rates_are_told_as_openai_tells_them(reset_s: int, expected: bytes) -> N
 def test_no_limit_means_no_header() -> None:
     assert rate_headers(NO_RATES) == []
     assert len(rate_headers(Rates(tpm=Standing(limit=1, remaining=0, reset_s=9)))) == 3
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_the_request_id_is_told_under_every_name_that_clients_look_for(dialect: Dialect) -> None:
+    headers = id_headers(dialect, "req_1")
+
+    assert only(headers, b"x-request-id") == b"req_1"
+    assert only(headers, b"request-id") == (b"req_1" if dialect is Dialect.ANTHROPIC else None)
 
 
 @EVERY_REASON

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,9 @@ from tests.entrypoints.http.bodies import (
 def go_json(value: Any) -> str:
     """As Go's `json.Marshal` writes it, and with the spaces that some of Ollama's renderers put in."""
     text = json.dumps(value, ensure_ascii=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
 
 
 def prompt_bound(call: Call) -> int:
@@ -74,6 +77,75 @@ def test_p_covers_the_function_names_that_ollama_gives_to_answers() -> None:
     call = read(Endpoint.OPENAI_CHAT, messages=[{"role": "assistant", "tool_calls": [called]}, *answers])
 
     assert sum(call.inputs_bytes) >= len(name) * 6
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("[1e20,-1e20,1.5E+20]", "[100000000000000000000,-100000000000000000000,150000000000000000000]"),
+        ("[1e-6,1e5]", "[0.000001,100000]"),
+        ('["\u2028\u2029"]', r'["\u2028\u2029"]'),
+        ('["\\u0001<&>"]', r'["\u0001\u003c\u0026\u003e"]'),
+    ],
+)
+def test_p_covers_arguments_as_go_writes_them_anew(given: str, written: str) -> None:
+    """What Go's `json.Marshal` makes of what it has decoded; OpenAI's clients send arguments as text."""
+    count = 200
+    arguments = json.dumps({"a": json.loads(given) * count})
+    as_text = f'{{"a":[{",".join([given] * count)}]}}'
+    function = {"name": "f", "arguments": as_text}
+    calls = {
+        Endpoint.NATIVE_CHAT: {"function": {"name": "f", "arguments": json.loads(arguments)}},
+        Endpoint.OPENAI_CHAT: {"id": "1", "type": "function", "function": function},
+    }
+    for endpoint, call in calls.items():
+        messages = [{"role": "assistant", "content": "", "tool_calls": [call]}]
+        assert sum(read(endpoint, messages=messages).inputs_bytes) >= (len(written.encode()) - 2) * count
+
+    item = {"type": "function_call", "call_id": "1", **function}
+    assert read(Endpoint.RESPONSES, input=[item], max_output_tokens=1).inputs_bytes[0] >= (len(written) - 2) * count
+
+
+def test_p_covers_arguments_that_become_tags() -> None:
+    """Some of Ollama's renderers write `<parameter=a1>`, nine tokens with its end, where JSON has `"a1":1,`."""
+    arguments = dict.fromkeys((f"a{nth}" for nth in range(500)), 1)
+    call = {"function": {"name": "f", "arguments": arguments}}
+    messages = [{"role": "assistant", "content": "", "tool_calls": [call]}]
+
+    assert sum(read(Endpoint.NATIVE_CHAT, messages=messages).inputs_bytes) >= 500 * 9 + sum(map(len, arguments))
+
+
+@pytest.mark.parametrize("said", ['"', "\\", "\n", "<", "\x01", "\u2028"])
+def test_p_covers_a_tools_answer_written_as_json(said: str) -> None:
+    """As Llama 3.1's chat template has it, and Ollama's renderer for Cohere's models, in an object of its own."""
+    answer = said * 1000
+    written = len(go_json({"tool_call_id": "0", "results": {"0": {"content": answer}}, "is_error": None}))
+    result = {"type": "tool_result", "tool_use_id": "1", "content": answer}
+    parted = {**result, "content": [{"type": "text", "text": answer}]}
+    output = {"type": "function_call_output", "call_id": "1", "output": answer}
+    bodies: list[tuple[Endpoint, dict[str, Any]]] = [
+        (Endpoint.NATIVE_CHAT, {"messages": [{"role": "tool", "content": answer}]}),
+        (Endpoint.OPENAI_CHAT, {"messages": [{"role": "tool", "content": answer, "tool_call_id": "1"}]}),
+        (Endpoint.ANTHROPIC_MESSAGES, {"messages": [{"role": "user", "content": [result]}], "max_tokens": 1}),
+        (Endpoint.ANTHROPIC_MESSAGES, {"messages": [{"role": "user", "content": [parted]}], "max_tokens": 1}),
+        (Endpoint.RESPONSES, {"input": [output]}),
+    ]
+
+    for endpoint, body in bodies:
+        assert sum(read(endpoint, **body).inputs_bytes) >= written
+
+
+def test_p_covers_the_function_names_that_models_are_shown_with_results() -> None:
+    """Ollama's renderers for Gemma's models name the function with each of its results."""
+    name = "f" * 1000
+    use = {"type": "tool_use", "id": "1", "name": name, "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "1", "content": "x"}
+    turns = [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result] * 5}]
+    called = {"function": {"name": name, "arguments": {}}}
+    native = [{"role": "assistant", "content": "", "tool_calls": [called]}, *[{"role": "tool", "content": "x"}] * 5]
+
+    assert sum(read(Endpoint.ANTHROPIC_MESSAGES, messages=turns, max_tokens=1).inputs_bytes) >= len(name) * 6
+    assert sum(read(Endpoint.NATIVE_CHAT, messages=native).inputs_bytes) >= len(name) * 6
 
 
 def test_images_are_counted_and_not_measured() -> None:

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from domain.calls import Endpoint
 from domain.refusals import Refusal
-from entrypoints.http import native, openai
+from entrypoints.http import native
+from entrypoints.http.fields import Fate
 from tests.entrypoints.http.bodies import (
     BASES,
     EVERY_ENDPOINT,
     PNG,
-    READS,
+    ROUTES,
     SCHEMA,
     TOOL,
     USER,
@@ -78,6 +79,12 @@ FATES: dict[Endpoint, Fates] = {
         "options": ({"num_ctx": 9}, DROPPED),
         "keep_alive": (0, DROPPED),
     },
+    Endpoint.NATIVE_EMBEDDINGS: {
+        "model": ("m", DROPPED),
+        "prompt": ("p", "p"),
+        "options": ({"num_ctx": 9}, DROPPED),
+        "keep_alive": (0, DROPPED),
+    },
     Endpoint.OPENAI_CHAT: {
         **OPENAI_SHARED,
         "messages": ([USER], [USER]),
@@ -110,7 +117,64 @@ FATES: dict[Endpoint, Fates] = {
         "options": ({"num_ctx": 9}, DROPPED),
         "keep_alive": (0, DROPPED),
     },
+    Endpoint.RESPONSES: {
+        "model": ("m", DROPPED),
+        "stream": (True, DROPPED),
+        "max_output_tokens": (5, DROPPED),
+        "input": ([USER], [{"type": "message"} | USER]),
+        "instructions": ("s", "s"),
+        "temperature": (0.5, 0.5),
+        "top_p": (0.5, 0.5),
+        "reasoning": ({"effort": "low", "summary": "auto"}, {"effort": "low"}),
+        "text": (
+            {"verbosity": "low", "format": {"type": "json_schema", "name": "n", "schema": SCHEMA}},
+            {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}},
+        ),
+        "tools": (
+            [{"type": "function", "name": "f", "parameters": SCHEMA, "strict": True}],
+            [{"type": "function", "name": "f", "parameters": SCHEMA}],
+        ),
+        "background": (True, DROPPED),
+        "include": (["reasoning.encrypted_content"], DROPPED),
+        "truncation": ("auto", DROPPED),
+        "stream_options": ({"include_obfuscation": False}, DROPPED),
+        "store": (True, DROPPED),
+        "tool_choice": ({"type": "function", "name": "f"}, DROPPED),
+        "parallel_tool_calls": (True, DROPPED),
+        "metadata": ({"a": "b"}, DROPPED),
+        "user": ("u", DROPPED),
+        "service_tier": ("auto", DROPPED),
+        "prompt_cache_key": ("k", DROPPED),
+        "safety_identifier": ("s", DROPPED),
+        "previous_response_id": ("", DROPPED),
+        "conversation": ("", DROPPED),
+        "prompt": ({}, DROPPED),
+        "keep_alive": (0, DROPPED),
+    },
+    Endpoint.ANTHROPIC_MESSAGES: {
+        "model": ("m", DROPPED),
+        "max_tokens": (5, DROPPED),
+        "stream": (True, DROPPED),
+        "messages": ([USER], [USER]),
+        "system": ("s", "s"),
+        "temperature": (0.5, 0.5),
+        "top_p": (0.5, 0.5),
+        "top_k": (5, 5),
+        "stop_sequences": (["end"], ["end"]),
+        "tools": ([{"name": "f", "input_schema": SCHEMA}], [{"type": "custom", "name": "f", "input_schema": SCHEMA}]),
+        "thinking": ({"type": "enabled", "budget_tokens": 1024}, {"type": "enabled"}),
+        "output_config": ({"effort": "low"}, {"effort": "low"}),
+        "tool_choice": ({"type": "any"}, DROPPED),
+        "metadata": ({"user_id": "u"}, DROPPED),
+        "service_tier": ("auto", DROPPED),
+        "betas": (["x"], DROPPED),
+        "cache_control": ({"type": "ephemeral"}, DROPPED),
+        "container": ("c", DROPPED),
+        "mcp_servers": ([], DROPPED),
+        "keep_alive": (0, DROPPED),
+    },
 }
+EVERY_FATED = pytest.mark.parametrize("endpoint", list(FATES), ids=lambda endpoint: endpoint.value)
 FATE_ROWS = [(endpoint, name) for endpoint, fates in FATES.items() for name in fates]
 
 
@@ -125,28 +189,21 @@ def test_the_fate_of_a_field(endpoint: Endpoint, name: str) -> None:
         assert fields[name] == upstream
 
 
-@EVERY_ENDPOINT
+@EVERY_FATED
 def test_all_fields_at_once_have_the_fates_they_have_alone(endpoint: Endpoint) -> None:
     call = read(endpoint, **{name: value for name, (value, _) in FATES[endpoint].items()})
 
     assert call.fields == {name: kept for name, (_, kept) in FATES[endpoint].items() if kept is not DROPPED}
 
 
-@EVERY_ENDPOINT
-def test_no_table_has_a_field_without_a_stated_fate(endpoint: Endpoint) -> None:
-    tables = {
-        Endpoint.NATIVE_CHAT: native.CHAT,
-        Endpoint.NATIVE_GENERATE: native.GENERATE,
-        Endpoint.NATIVE_EMBED: native.EMBED,
-        Endpoint.OPENAI_CHAT: openai.CHAT,
-        Endpoint.OPENAI_COMPLETIONS: openai.COMPLETIONS,
-        Endpoint.OPENAI_EMBEDDINGS: openai.EMBEDDINGS,
-    }
+@EVERY_FATED
+def test_every_field_that_goes_upstream_has_a_stated_fate(endpoint: Endpoint) -> None:
+    upstream = {row.name for row in ROUTES[endpoint].fields.fields if row.fate in (Fate.KEEP, Fate.REWRITE)}
 
-    assert tables[endpoint].keys() <= FATES[endpoint].keys()
+    assert upstream <= FATES[endpoint].keys()
 
 
-@EVERY_ENDPOINT
+@EVERY_FATED
 def test_null_means_not_given(endpoint: Endpoint) -> None:
     nulls = dict.fromkeys(FATES[endpoint].keys() - BASES[endpoint].keys())
 
@@ -166,10 +223,11 @@ ALLOWED_OPTIONS = {
 unknown = st.dictionaries(st.sampled_from(FORBIDDEN), junk, max_size=5)
 
 
-@given(st.sampled_from(list(Endpoint)), unknown, unknown)
+@given(st.sampled_from(list(FATES)), unknown, unknown)
 def test_forbidden_options_never_go_upstream(endpoint: Endpoint, top: dict[str, Any], inner: dict[str, Any]) -> None:
     spoken = BASES[endpoint].keys() | {"stream", "max_tokens"}
-    more = {name: value for name, value in top.items() if name not in spoken}
+    refused = {"Keep_Alive", "\u212aeep_alive"}  # a known field in another spelling
+    more = {name: value for name, value in top.items() if name not in spoken | refused}
     options = {name: value for name, value in inner.items() if name != "num_predict"}
     fields = read(endpoint, options=options, **more).fields
 
@@ -345,7 +403,7 @@ def test_each_dialect_streams_by_its_own_default(endpoint: Endpoint, given: dict
 
 @pytest.mark.parametrize(
     ("asked", "cap"),
-    [(None, None), (0, None), (0.9, None), (-1, None), (-2, None), (1, 1), (1.9, 1), (64, 64), (2**63 - 1, 2**63)],
+    [(None, None), (0, None), (0.9, None), (-1, None), (-2, None), (1, 1), (1.9, 1), (64, 64), (2**63 - 1, 2**63 - 1)],
 )
 def test_num_predict_caps_only_when_it_is_positive(asked: float | None, cap: int | None) -> None:
     for endpoint in (Endpoint.NATIVE_CHAT, Endpoint.NATIVE_GENERATE):
@@ -424,7 +482,7 @@ def test_the_callers_spelling_of_the_model_is_kept(endpoint: Endpoint) -> None:
     assert read(endpoint, model=" LLAMA3:Latest ").model == " LLAMA3:Latest "
 
 
-@given(st.sampled_from(list(Endpoint)), st.data())
+@given(st.sampled_from(list(FATES)), st.data())
 def test_any_json_is_a_call_or_a_refusal(endpoint: Endpoint, data: st.DataObject) -> None:
     values = st.recursive(
         junk | st.text(max_size=3) | st.floats(allow_nan=False, allow_infinity=False),
@@ -442,7 +500,7 @@ def test_any_json_is_a_call_or_a_refusal(endpoint: Endpoint, data: st.DataObject
     )
     body = data.draw(st.dictionaries(st.sampled_from(sorted(FATES[endpoint])), values))
     try:
-        json.dumps(READS[endpoint](BASES[endpoint] | body).fields, allow_nan=False)
+        json.dumps(ROUTES[endpoint].read(BASES[endpoint] | body).fields, allow_nan=False)
     except Refusal as met:
         param = met.param
     else:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from domain.calls import Dialect, Endpoint
 from domain.refusals import Code, Refusal
 from entrypoints.http.routes import CLOSED, TABLE, Health, Inference, Look, MethodNotAllowed, dialect_of, route_of
+from tests.entrypoints.http.bodies import BASES
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 ODD_METHODS = ("post", "Get", "", "POST ", "PRI", "PROPFIND", "\0")
@@ -17,11 +18,15 @@ SERVED: dict[bytes, set[str]] = {
     b"/v1/chat/completions": {"POST"},
     b"/v1/completions": {"POST"},
     b"/v1/embeddings": {"POST"},
+    b"/v1/messages": {"POST"},
+    b"/v1/responses": {"POST"},
+    b"/api/embeddings": {"POST"},
     b"/api/show": {"POST"},
     b"/api/tags": {"GET", "HEAD"},
     b"/api/ps": {"GET"},
     b"/api/version": {"GET", "HEAD"},
     b"/v1/models": {"GET"},
+    b"/openapi.json": {"GET"},
     b"/": {"GET", "HEAD"},
     b"/healthz": {"GET", "HEAD"},
     b"/readyz": {"GET", "HEAD"},
@@ -33,7 +38,7 @@ MUTATING = (
     b"/api/experimental/model-recommendations", b"/api/status",
 )  # fmt: skip
 NOBODYS = (
-    b"/api/embeddings", b"/api", b"/v1", b"/v1/", b"/v1/responses", b"/v1/messages", b"/v1/audio/transcriptions",
+    b"/api", b"/v1", b"/v1/", b"/v1/messages/count_tokens", b"/v1/audio/transcriptions",
     b"/v1/images/generations", b"/v1/images/edits", b"/v1/files", b"/v1/batches", b"/metrics", b"/debug/pprof",
     b"/debug/vars", b"/api/pulls", b"/api/pul", b"/api/tokenize", b"/favicon.ico", b"/.env", b"", b"*", b"api/chat",
     b"http://ollama:11434/api/chat", b"/v1/models/", b"/v1/models/a/b", b"/v1/models//a", b"/healthz/", b"//",
@@ -208,8 +213,7 @@ def test_every_inference_endpoint_has_its_own_reader() -> None:
     assert {route.endpoint for route in routes} == set(Endpoint)
     assert len({route.read for route in routes}) == len(Endpoint)
     for route in routes:
-        body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "prompt": "Hi", "input": "Hi"}
-        assert route.read(body).endpoint is route.endpoint
+        assert route.read(BASES[route.endpoint]).endpoint is route.endpoint
 
 
 def test_every_look_and_health_route_can_be_reached() -> None:
@@ -230,6 +234,18 @@ def test_every_look_and_health_route_can_be_reached() -> None:
 )
 def test_errors_are_told_in_the_dialect_of_the_path(path: bytes, dialect: Dialect) -> None:
     assert dialect_of(path) is dialect
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", b"/v1/messages/count_tokens"), ("GET", b"/v1/messages/batches"), ("POST", b"/v1/messages/batches/1")],
+)
+def test_what_anthropics_clients_ask_for_besides_is_unknown_in_their_dialect(method: str, path: bytes) -> None:
+    with pytest.raises(Refusal) as met:
+        route_of(method, path)
+
+    assert met.value.code is Code.UNKNOWN_ROUTE
+    assert dialect_of(path) is Dialect.ANTHROPIC
 
 
 def test_an_unknown_path_is_not_repeated() -> None:

@@ -1,15 +1,21 @@
+import base64
+import gc
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.refusals import Code, Refusal
-from entrypoints.http.native import CHAT, GENERATE, read_generate
-from entrypoints.http.strict_json import MAX_DEPTH, read_object
+from entrypoints.http import sliced_json, slices
+from entrypoints.http.fields import Table, apply, flag, keep
+from entrypoints.http.native import read_generate
+from entrypoints.http.slices import is_base64, utf8
+from entrypoints.http.strict_json import MAX_DEPTH, is_light, read_long, read_object, read_short
 
 HOSTILE: dict[str, bytes] = {
     "empty": b"",
@@ -200,90 +206,156 @@ def test_what_json_says_is_what_is_read(value: dict[str, Any], ascii_only: bool)
     assert read_object(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
 
 
-# -- a second reading, as Go's encoding/json fills a struct ----------------------------------------------------------
-class _Pairs(list[tuple[str, Any]]):
-    pass
-
-
-def _fold(key: str) -> str:
-    return key.replace("\u017f", "s").replace("\u212a", "k").lower()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, _Pairs):
-        return {key: _plain(inner) for key, inner in value}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def go_read(body: bytes, fields: frozenset[str]) -> dict[str, Any]:
-    """Case-folding, last wins, `null` changes nothing, repeated `options` are merged, trailing data is ignored."""
-    pairs, _ = json.JSONDecoder(object_pairs_hook=_Pairs).raw_decode(body.decode())
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        field = next((name for name in fields if key == name or _fold(key) == name), None)
-        if field is None or value is None:
-            continue
-        plain = _plain(value)
-        found[field] = found.get(field, {}) | plain if field == "options" and isinstance(plain, dict) else plain
-    return found
-
-
-GO_FIELDS = frozenset(GENERATE) | frozenset(CHAT)
-spellings = st.sampled_from(sorted(GO_FIELDS)).flatmap(
-    lambda name: st.sampled_from(
-        [name, name, name.upper(), name.title(), name.replace("s", "\u017f"), name.replace("k", "\u212a")]
-    )
-)
-options = st.lists(
-    st.tuples(st.sampled_from(["top_k", "num_ctx", "TOP_K", "num_predict", "\u017feed"]), st.integers(1, 9)),
-    max_size=3,
-).map(lambda pairs: "{" + ",".join(f"{json.dumps(key)}:{value}" for key, value in pairs) + "}")
-values = options | st.sampled_from(['"a"', '"b"', "true", "false", "null", "0", "[]", "-1"])
-bodies = st.lists(st.tuples(spellings, values), max_size=6).map(
-    lambda pairs: ("{" + ",".join(f"{json.dumps(key)}:{value}" for key, value in pairs) + "}").encode()
-)
-
-
-@given(bodies)
-def test_go_reads_every_known_field_of_an_accepted_body_as_we_do(body: bytes) -> None:
+# -- two readers, one meaning -----------------------------------------------------------------------------------------
+def outcome(read: Callable[[bytes], Any], body: bytes) -> str:
+    """What a reader makes of a body: its value, or that it is refused."""
     try:
-        value = read_object(body)
-    except Refusal:
-        return
-    there = go_read(body, GO_FIELDS)
-
-    for name in GO_FIELDS & value.keys():
-        assert there.get(name) == value[name]
+        return json.dumps(read(body))
+    except (Refusal, ValueError):
+        return "refused"
 
 
-@given(bodies)
-def test_a_body_in_which_go_would_choose_between_spellings_is_refused(body: bytes) -> None:
-    pairs = json.loads(body, object_pairs_hook=_Pairs)
-    folded = [_fold(key) for key, _ in pairs]
-    inner = [_fold(key) for _, value in pairs if isinstance(value, _Pairs) for key, _ in value]
-    ambiguous = len(set(folded)) < len(folded)
-    try:
+@pytest.fixture
+def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in [(slices, "SLICE"), (sliced_json, "SLICE"), (sliced_json, "_FIRST_PIECE")]:
+        monkeypatch.setattr(module, name, 13)
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.usefixtures("_small_slices")
+def test_the_reader_of_long_bodies_refuses_what_that_of_short_ones_does(body: bytes) -> None:
+    assert outcome(read_long, body) == outcome(read_short, body)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\\" * 12,
+        r"\ud83d\ude00\ud83d\ude00\ud83d\ude00\ud83d\ude00\ud83d\ude00",
+        r"x\ud83d\ude00\ud83d\ude00\ud83d\ude00\ud83d\ude00\ud83d\ude00",
+        r"xx\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9",
+        r"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"",
+        r"\u00e9" * 9 + r"\ud83d",
+        r"\u00e9" * 9 + r"\ud83dx" + r"\u00e9" * 9,
+        "a" * 12 + r"\x" + "a" * 20,
+        "a" * 40 + "\n" + "a" * 20,
+        "é" * 40 + "\U0001f600" * 20,
+    ],
+)
+@pytest.mark.usefixtures("_small_slices")
+def test_a_string_may_be_cut_anywhere(text: str) -> None:
+    for shift in range(14):
+        body = b'{"a":"' + b"x" * shift + text.encode() + b'","b":1}'
+        assert outcome(read_long, body) == outcome(read_short, body), body
+
+
+pieces = st.sampled_from([
+    "{", "}", "[", "]", ",", ":", '"', '"a"', '"b":', '"\\u00e9', "\\ud83d", "\\ude00", "\\\\", '\\"', " ", "\n",
+    "true", "nul", "null", "-1", "0.5e3", "1e999", "x" * 15, "é", "\x00", "\\u12",
+])  # fmt: skip
+wild = st.lists(pieces, max_size=14).map("".join)
+
+
+@given(wild)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.usefixtures("_small_slices")
+def test_both_readers_say_the_same_of_any_text(text: str) -> None:
+    for body in (text.encode(), b'{"a":[' + text.encode() + b"]}", b'{"a":"' + text.encode() + b'"}'):
+        assert outcome(read_long, body) == outcome(read_short, body), body
+
+
+def test_a_long_body_is_read_as_a_short_one() -> None:
+    value = {"a": ['\u4e2d"\\' * 70_000, "x" * 300_000, {"b": [1, -2.5, None, True]}], "c": "\U0001f600" * 70_000}
+
+    for ascii_only in (True, False):
+        assert read_object(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"[" * 300_000, "nested deeper"),
+        (b'{"a":' * 60_000, "nested deeper"),
+        (b'{"a":"' + b"x" * 300_000, "Unterminated string"),
+        (b'{"a":"' + b"x" * 300_000 + b"\n" + b'"}', "control character"),
+        (b'{"a":"' + b"x" * 300_000 + rb"\ud800" + b'"}', "half of a surrogate pair"),
+        (b'{"a":"' + b"x" * 300_000 + b"\xff" + b'"}', "not UTF-8"),
+        (b'{"a":"' + b"x" * 300_000 + b'","A":1}', "same key twice"),
+        (b'{"a":"' + b"x" * 300_000 + b'"} 1', "Extra data"),
+        (b'{"a":' + b"1" * 300_000 + b"}", "64 bits"),
+        (b'{"a":0.' + b"1" * 300_000 + b"}", "too long"),
+        (b'{"a":' + b" " * 300_000 + b"}", "Expecting value"),
+        (b" " * 300_000, "missing request body"),
+    ],
+)
+def test_a_long_body_is_refused_for_the_same_reasons(body: bytes, said: str) -> None:
+    with pytest.raises(Refusal) as met:
         read_object(body)
-    except Refusal:
-        assert ambiguous or len(inner) > 0
+
+    assert said in met.value.sentence
+    assert len(met.value.sentence) < 200
+
+
+@pytest.mark.parametrize(
+    ("body", "light"),
+    [
+        (b'{"prompt":"' + b"x" * 100_000 + b'"}', True),
+        (b'{"prompt":"' + b"x" * 300_000 + b'"}', False),
+        (b"[" + b"0," * 10_000 + b"0]", False),
+    ],
+)
+def test_what_takes_long_is_not_read_on_the_event_loop(body: bytes, light: bool) -> None:  # noqa: FBT001
+    assert is_light(body) is light
+
+
+@pytest.mark.parametrize("path", ["", "messages[0]"])
+@pytest.mark.parametrize("name", ["Stream", "STREAM", "\u017ftream", "\u017fTREAM"])
+def test_a_known_field_in_another_spelling_is_refused_by_its_name(name: str, path: str) -> None:
+    known = Table("Any", [keep("stream", flag, "somewhere")])
+
+    with pytest.raises(Refusal) as met:
+        apply(known, {name: True}, path)
+
+    assert met.value.code is Code.INVALID_REQUEST
+    assert met.value.param == f"{path}.stream".lstrip(".")
+
+
+def test_options_that_ollama_takes_by_their_exact_name_may_be_spelt_as_one_likes() -> None:
+    body = {"model": "m", "prompt": "p", "options": {"Top_K": 1, "top_k": 2}}
+
+    assert read_generate(body).fields["options"] == {"top_k": 2}
+
+
+# -- slices ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("length", [2, 3, 4, 65_535, 65_536, 65_537, 200_003])
+def test_base64_is_known_at_any_length(length: int) -> None:
+    encoded = base64.b64encode(b"\xfb\xff" * length).decode()
+
+    assert is_base64(encoded)
+    assert is_base64(encoded.rstrip("="))
+    assert is_base64("data:," + encoded, 6)
+    for at in (0, len(encoded) // 2, len(encoded.rstrip("=")) - 1):
+        for wrong in ("-", "\n", " ", "é", "\u0131"):
+            assert not is_base64(encoded[:at] + wrong + encoded[at + 1 :])
+
+
+@pytest.mark.parametrize("text", ["", "=", "==", "a", "aaaaa", "a===", "aa===", "====", "a=aa"])
+def test_what_is_no_base64(text: str) -> None:
+    assert not is_base64(text)
+
+
+@given(st.text(max_size=60), st.integers(0, 5))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.usefixtures("_small_slices")
+def test_utf8_is_read_across_slices(text: str, cut: int) -> None:
+    octets = text.encode()[: max(len(text.encode()) - cut, 0)]
+    whole = octets.decode(errors="ignore")
+
+    if whole.encode() == octets:
+        assert utf8(octets) == whole
     else:
-        assert not ambiguous
-
-
-@given(bodies, st.sampled_from(["", ',"prompt":"p"', ',"model":"m","prompt":"p"']))
-def test_go_reads_what_we_build_as_we_do(body: bytes, more: str) -> None:
-    whole = body[:-1] + (more.encode() if len(body) > 2 else more.lstrip(",").encode()) + b"}"
-    try:
-        call = read_generate(read_object(whole))
-    except Refusal:
-        return
-    built = json.dumps({"model": "operators:own", "stream": call.streamed, **call.fields}).encode()
-    there = go_read(built, GO_FIELDS)
-
-    assert there == {"model": "operators:own", "stream": call.streamed, **call.fields}
-    assert call.fields.keys() <= GENERATE.keys()
-    assert not {"keep_alive", "raw", "template", "context", "shift", "_debug_render_only"} & there.keys()
-    assert there.get("options", {}).keys() <= {"top_k"}
+        with pytest.raises(UnicodeDecodeError):
+            utf8(octets)
 
 
 @pytest.mark.parametrize("item", [b"0", b"{}", b"[]", b'"a":0'])
@@ -301,3 +373,41 @@ def test_long_text_and_code_are_not_taken_for_structure() -> None:
     code = "def f(a, b): return {'x': [a, b]}\n" * 30_000
 
     assert read_object(msgspec.json.encode({"prompt": code}))["prompt"] == code
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"\\",
+        b'\\q"}',
+        b'\\ud800"}',
+        b'\n"}',
+        b'"',
+        b'"} x',
+        b'", "a": 1}',
+        b'", "b": 1e999}',
+        b'", "b": ' + b"[" * 40,
+        b'\xff"}',
+    ],
+)
+def test_nothing_of_a_refused_body_waits_for_the_garbage_collector(tail: bytes) -> None:
+    gc.collect()
+    gc.disable()
+    before = _errors_alive()
+    try:
+        assert _is_refused(b'{"a": "' + b"x" * 300_000 + tail)
+        assert _errors_alive() <= before
+    finally:
+        gc.enable()
+
+
+def _is_refused(body: bytes) -> bool:
+    try:
+        read_object(body)
+    except Refusal:
+        return True
+    return False
+
+
+def _errors_alive() -> int:
+    return sum(issubclass(type(found), ValueError | Refusal) for found in gc.get_objects())

@@ -6,7 +6,7 @@ import pytest
 
 from domain.calls import Endpoint
 from domain.refusals import Code
-from tests.entrypoints.http.bodies import PNG, TOOL, USER, each, refusal, said
+from tests.entrypoints.http.bodies import PNG, ROUTES, TOOL, USER, each, refusal, said
 
 
 # -- refusals -------------------------------------------------------------------------------------------------------
@@ -40,7 +40,7 @@ def image(url: Any) -> dict[str, Any]:
 
 URL_PATH = "messages[0].content[0].image_url.url"
 WRONG: list[tuple[Endpoint, dict[str, Any], str]] = [
-    *((endpoint, {"model": value}, "model") for endpoint in Endpoint for value in each(None, "", 1, ["m"], {})),
+    *((endpoint, {"model": value}, "model") for endpoint in ROUTES for value in each(None, "", 1, ["m"], {})),
     *((endpoint, {"stream": value}, "stream") for endpoint in (C, G, OC, OP) for value in each(0, 1, "true", [], {})),
     *((C, {"messages": value}, "messages") for value in each("Hi", {"role": "user"}, 1, True)),
     *((endpoint, {"messages": [USER] * 513}, "messages") for endpoint in (C, OC)),
@@ -78,7 +78,14 @@ WRONG: list[tuple[Endpoint, dict[str, Any], str]] = [
     (C, {"format": {"x": "y" * 70_000}}, "format"),
     *(
         (C, {"format": {"description": words}}, "format")
-        for words in ("out of memory", "CUDA Out Of Memory", "cudaMalloc failed", "an OOM!", "failed to allocate")
+        for words in (
+            "out of memory",
+            "CUDA Out Of Memory",
+            "cudaMalloc failed",
+            "an OOM!",
+            "failed to allocate",
+            "fa\u0130led to allocate",
+        )
     ),
     *((C, {"think": value}, "think") for value in each("yes", 1, [], "HIGH", {})),
     *((C, {"top_logprobs": value}, "top_logprobs") for value in each(-1, 21, 1.0, "5", True)),
@@ -120,7 +127,8 @@ WRONG: list[tuple[Endpoint, dict[str, Any], str]] = [
     (OC, {"reasoning": "high"}, "reasoning"),
     *((OC, {"temperature": value}, "temperature") for value in each("1", True, -0.1, 10.1)),
     *((OC, {"top_p": value}, "top_p") for value in each(1.1, -0.1, "x")),
-    *((OC, said(value), "messages[0].content[0].type") for value in each("Hi", 1, {}, {"type": "input_audio"})),
+    *((OC, said(value), "messages[0].content[0]") for value in each("Hi", 1, [])),
+    *((OC, said(value), "messages[0].content[0].type") for value in each({}, {"type": "input_audio"}, {"type": []})),
     (OC, said({"type": "file", "file": {"file_id": "x"}}), "messages[0].content[0].type"),
     (OC, said({"type": "text", "text": 1}), "messages[0].content[0].text"),
     (OC, said({"type": "text"}), "messages[0].content[0].text"),
@@ -148,7 +156,7 @@ WRONG: list[tuple[Endpoint, dict[str, Any], str]] = [
             "DATA:image/png;base64,AAAA",
         )
     ),
-    (OC, said({"type": "image_url"}), URL_PATH),
+    (OC, said({"type": "image_url"}), "messages[0].content[0].image_url"),
     (
         OC,
         {"messages": [{"tool_calls": [{"function": {"arguments": {}}}]}]},
@@ -157,6 +165,8 @@ WRONG: list[tuple[Endpoint, dict[str, Any], str]] = [
     *((OP, {"prompt": value}, "prompt") for value in each(["a", "b"], [], [1, 2], [[1]], 1, {})),
     *((OE, {"input": value}, "input") for value in each([1, 2, 3], [[1, 2], [3]], 1, {}, ["a"] * 513)),
     (OE, {"input": ["a", 1]}, "input[1]"),
+    *((endpoint, {"n": value}, "n") for endpoint in (OC, OP) for value in each(2, 10**9, "3", [2], -1)),
+    *((Endpoint.NATIVE_EMBEDDINGS, {"prompt": value}, "prompt") for value in each(None, "", 1, ["Hi"])),
     *((OE, {"encoding_format": value}, "encoding_format") for value in each("hex", 1, [])),
 ]
 
@@ -171,3 +181,9 @@ def test_a_field_of_the_wrong_kind_is_named(endpoint: Endpoint, more: dict[str, 
     assert met.param == path
     assert f"`{path}`" in met.sentence
     assert len(met.sentence) < 300
+
+
+@pytest.mark.parametrize(("endpoint", "field"), [(OP, "prompt"), (OE, "input")])
+@pytest.mark.parametrize("tokens", [[1, 2, 3], [[1, 2], [3]]])
+def test_who_sends_tokens_in_place_of_text_is_told_so(endpoint: Endpoint, field: str, tokens: list[Any]) -> None:
+    assert "token arrays are not served" in refusal(endpoint, **{field: tokens}).sentence

@@ -216,6 +216,9 @@ FIELDS = [
     "response_format",
     "reasoning",
     "reasoning_effort",
+    "text",
+    "instructions",
+    "max_output_tokens",
     "dimensions",
     "encoding_format",
     "model",
@@ -235,6 +238,7 @@ FIELDS = [
         "/v1/completions",
         "/v1/embeddings",
         "/v1/messages",
+        "/v1/responses",
     ],
 )
 async def test_no_body_crashes_the_simulator(path: str, serve: Serve, http: aiohttp.ClientSession) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from entrypoints.simulator.behaviours import Behaviour
 from tests.entrypoints.simulator.conftest import RECORDINGS, Serve
-from tests.entrypoints.simulator.wire import chunks_of, native_lines, read_till_broken, shape, sse_events
+from tests.entrypoints.simulator.wire import chunks_of, named_events, native_lines, read_till_broken, shape, sse_events
 
 NAMES = sorted(path.stem for path in RECORDINGS.glob("*.json"))
 ERRORS = [
@@ -22,6 +22,7 @@ ERRORS = [
     "error-404-native-generate",
     "error-404-openai-chat",
     "error-404-path",
+    "error-404-responses",
     "error-405",
     "error-500-bad-format",
     "error-500-bad-option",
@@ -38,6 +39,8 @@ WHOLE = [
     "openai-embeddings-base64",
     "openai-model",
     "openai-models",
+    "anthropic-messages",
+    "responses",
     "tags",
     "version",
 ]
@@ -144,6 +147,46 @@ async def test_an_openai_stream_has_the_recorded_shape(name: str, serve: Serve, 
     assert response.headers["Content-Type"] == "text/event-stream"
     assert [shape(event) for event in sse_events(chunks[0])] == [shape(event) for event in sse_events(expected[0])]
     assert [shape(event) for event in sse_events(chunks[-1])] == [shape(event) for event in sse_events(expected[-1])]
+
+
+async def test_an_anthropic_stream_has_the_recorded_events(serve: Serve, http: aiohttp.ClientSession) -> None:
+    exchange = recorded("anthropic-messages-stream")
+    backend = await serve(tokens=7)
+
+    async with await ask_again(http, backend.url, exchange["request"]) as response:
+        body = await response.read()
+
+    expected = named_events(b"".join(texts(exchange)))
+    assert response.headers["Content-Type"] == "text/event-stream"
+    assert [shape(event) for event in named_events(body)] == [shape(event) for event in expected]
+    assert named_events(body)[-2]["usage"]["output_tokens"] == 7
+
+
+async def test_a_stream_of_responses_has_the_recorded_events(serve: Serve, http: aiohttp.ClientSession) -> None:
+    exchange = recorded("responses-stream")
+    backend = await serve(tokens=12)
+
+    async with await ask_again(http, backend.url, exchange["request"]) as response:
+        body = await response.read()
+
+    expected = named_events(b"".join(texts(exchange)))
+    assert response.headers["Content-Type"] == "text/event-stream"
+    assert [shape(event) for event in named_events(body)] == [shape(event) for event in expected]
+    assert [event["type"] for event in named_events(body)] == [event["type"] for event in expected]
+    assert named_events(body)[-1]["response"]["usage"]["output_tokens"] == 12
+
+
+async def test_an_anthropic_error_has_the_recorded_words(serve: Serve, http: aiohttp.ClientSession) -> None:
+    exchange = recorded("error-404-anthropic")
+    backend = await serve()
+
+    async with await ask_again(http, backend.url, exchange["request"]) as response:
+        body = await response.read()
+
+    found, expected = json.loads(body), json.loads(b"".join(texts(exchange)))
+    assert len(found.pop("request_id")) == len(expected.pop("request_id"))
+    assert found == expected
+    assert (response.status, response.headers["Content-Type"]) == (404, content_type(exchange))
 
 
 @pytest.mark.parametrize("name", ["native-chat-tool-stream", "native-chat-tool", "openai-chat-tool-stream"])

@@ -58,6 +58,17 @@ def sse_events(body: bytes) -> list[Any]:
     return [payload if payload == "[DONE]" else json.loads(payload) for payload in payloads]
 
 
+def named_events(body: bytes) -> list[Any]:
+    """Return the objects of an SSE body whose events have names, each the same as its type."""
+    assert body.endswith(b"\n\n")
+    found = []
+    for event in body.decode().split("\n\n")[:-1]:
+        name, data = event.split("\n")
+        found.append(json.loads(data.removeprefix("data: ")))
+        assert name == f"event: {found[-1]['type']}"
+    return found
+
+
 def text_of(lines: list[dict[str, Any]]) -> str:
     """Return the text of a native chat stream."""
     return "".join(line["message"]["content"] for line in lines if "message" in line)
