@@ -9,6 +9,7 @@ operating system's own account of each program; times are the client's. Compare 
     slow        50 streams at a model's pace: what is added to the first byte
     held        500 such streams held at once: memory each, and their pace
     processes   one process against two
+    gate        reading a request and building what goes upstream, in this process, and how long the loop is blocked
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 
-from tests.bench import hot, profiling, several, slow, steady
+from tests.bench import gate, hot, profiling, several, slow, steady
 from tests.bench.stage import Stage, make_keys, open_stage, tenants
 from tests.bench.tables import Section
 from tests.e2e.house import Key
 
-_SECTIONS = ("hot", "steady", "slow", "held", "processes")
+_SECTIONS = ("hot", "steady", "slow", "held", "processes", "gate")
 _ROWS = [hot.row_name(kind, streamed=streamed).replace(" ", "-") for kind in hot.KINDS for streamed in (False, True)]
 
 
@@ -73,6 +74,7 @@ def sections(stage: Stage, keys: Sequence[Key], options: argparse.Namespace) -> 
         "slow": slow.measure_slow(stage, keys, fifty),
         "held": slow.measure_held(stage, keys, many),
         "processes": several.measure(stage, keys, size),
+        "gate": gate.measure(),
     }
     for name in options.only.split(","):
         yield from made[name]
@@ -82,6 +84,10 @@ def main(argv: Sequence[str]) -> int:
     """Runs the bench."""
     options = arguments(argv)
     began_s = time.monotonic()
+    if options.only == "gate" and not options.profile:  # it needs no stage
+        for section in gate.measure():
+            section.show()
+        return 0
     quiet = ("--log-tokens-per-line", "0", "--num-parallel", "4096", "--tokens", str(options.tokens))
     with open_stage(*quiet) as stage:
         for section in sections(stage, make_keys(stage.house, tenants(options.tenants)), options):

@@ -1,13 +1,15 @@
-"""`python -m tests.bench.bare KIND PORT [UPSTREAM]`: the stack without the gateway, to see what the gateway adds.
+"""`python -m tests.bench.bare KIND PARSER PORT [UPSTREAM]`: the stack without the gateway, to see what that adds.
 
     hello    Hypercorn and Starlette; reads the body and answers with bytes of its own, streamed if it was asked to
     relay    the same, and passes each request on through the gateway's own connections: no key, no limit, no account
 
-Both are served as the gateway is: one Hypercorn worker, uvloop, the same settings.
+Both are served as the gateway is: one worker on uvloop, the same settings. PARSER is h11, Hypercorn as it comes, or
+httptools, our own HTTP/1 class in it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -21,6 +23,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from yarl import URL
 
 from adapters.ollama.transport import OllamaTransport
+from domain.faults import Fault
+from domain.refusals import Refusal
+from entrypoints.http1.edge import Answer, Edge
+from entrypoints.serving import accepting
 
 _CHUNKS = 24
 _PIECE = (
@@ -74,18 +80,30 @@ def _relay(upstream: str) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     return pass_on
 
 
-def main(kind: str, port: str, upstream: str = "") -> None:
+def _refuse(reason: Refusal | Fault, _target: bytes, _address: str) -> Answer:
+    return Answer(400, [], reason.sentence.encode())
+
+
+async def _serve_own(app: Starlette, config: Config, listener: socket.socket) -> None:
+    async with accepting(app, config, listener, Edge(refuse=_refuse)):
+        await asyncio.Event().wait()
+
+
+def main(kind: str, parser: str, port: str, upstream: str = "") -> None:
     """Serves until it is killed."""
     listener = socket.create_server(("127.0.0.1", int(port)), backlog=2048)
     listener.setblocking(False)
     config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
     config.include_server_header = False
     config.accesslog = config.errorlog = None
     config.keep_alive_max_requests = 10**9
     config.keep_alive_timeout = 75
     app = _Bare()
     app.router.default = _hello if kind == "hello" else _relay(upstream)
+    if parser == "httptools":
+        uvloop.run(_serve_own(app, config, listener))
+        return
+    config.bind = [f"fd://{listener.detach()}"]
     uvloop.run(serve(app, config))  # type: ignore[arg-type]  # Starlette's and Hypercorn's ASGI types differ in name only
 
 

@@ -1,9 +1,11 @@
 """What the same requests are sent to, side by side: each is another program, and each adds a layer to the former.
 
-direct    the simulated backend alone
-hello     Hypercorn and Starlette, no upstream
-relay     the same with an upstream, passing bytes through
-gateway   the gateway with everything on: keys, limits, budgets, audit
+direct         the simulated backend alone
+hello          Hypercorn and Starlette, no upstream
+hello, own     the same with our own HTTP/1 class (HTTP_PARSER=httptools)
+relay          Hypercorn and Starlette with an upstream, passing bytes through
+gateway, h11   the gateway with everything on: keys, limits, budgets, audit; with Hypercorn's HTTP/1 class
+gateway        the same with our own
 """
 
 from __future__ import annotations
@@ -32,10 +34,10 @@ class Contender:
 
 
 @contextlib.contextmanager
-def bare(stage: Stage, kind: str, upstream: str = "") -> Iterator[Contender]:
+def bare(stage: Stage, kind: str, upstream: str = "", *, parser: str = "h11") -> Iterator[Contender]:
     """The bare stack; `kind` is hello or relay."""
     port = free_port()
-    arguments = ["-m", "tests.bench.bare", kind, str(port), upstream]
+    arguments = ["-m", "tests.bench.bare", kind, parser, str(port), upstream]
     program = Program(arguments, program_environment(), stage.house.folder, f"{kind}-{port}")
     try:
         _await_port(program, port)
@@ -73,6 +75,18 @@ def all_of(stage: Stage, keys: Sequence[Key], upstream: str, **settings: str) ->
                 "relay": relay,
                 "gateway": through(stage, gateway, keys),
             }
+    finally:
+        gateway.stop()
+
+
+@contextlib.contextmanager
+def by_parser(stage: Stage, keys: Sequence[Key], upstream: str) -> Iterator[dict[str, Contender]]:
+    """Two of them once more, each with the other HTTP/1 class than it has among `all_of`."""
+    gateway = stage.house.add_gateway(OLLAMA_BASE_URL=upstream, HTTP_PARSER="h11")
+    gateway.wait_ready()
+    try:
+        with bare(stage, "hello", parser="httptools") as hello:
+            yield {"hello, own": hello, "gateway, h11": through(stage, gateway, keys)}
     finally:
         gateway.stop()
 

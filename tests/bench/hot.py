@@ -14,7 +14,7 @@ import httpx
 import uvloop
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.bench.contenders import Contender, all_of
+from tests.bench.contenders import Contender, all_of, by_parser
 from tests.bench.load import Block, full_load
 from tests.bench.stage import Stage, metrics_address
 from tests.bench.tables import Section, ms, per_s, us
@@ -41,8 +41,9 @@ class Size:
 def measure(stage: Stage, keys: Sequence[Key], size: Size) -> Iterator[Section]:
     """The tables of this section."""
     metrics_url, settings = metrics_address()
-    with all_of(stage, keys, stage.house.simulator.url, **settings) as contenders:
-        blocks = _blocks(contenders, size)
+    upstream = stage.house.simulator.url
+    with all_of(stage, keys, upstream, **settings) as contenders, by_parser(stage, keys, upstream) as others:
+        blocks = _blocks({**contenders, **others}, size)
         rooms = _seconds_by_room(metrics_url)
     yield _table(blocks, size)
     yield _stores(blocks)

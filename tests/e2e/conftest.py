@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from entrypoints.embedded import EmbeddedStores
 from tests.e2e.house import House
+from tests.e2e.programs import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -18,3 +22,18 @@ def house(stores: EmbeddedStores, tmp_path_factory: pytest.TempPathFactory) -> I
     with House.open(stores, folder) as opened:
         opened.add_gateway().wait_ready()
         yield opened
+
+
+@pytest.fixture(scope="session")
+def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the JavaScript clients installed."""
+    npm = shutil.which("npm")
+    if npm is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("npm must be there under CI")
+        pytest.skip("there is no npm here")
+    folder = tmp_path_factory.mktemp("javascript")
+    shutil.copy(ROOT / "tests" / "e2e" / "javascript" / "package.json", folder)
+    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+    subprocess.run([npm, "install", *options], cwd=folder, check=True, timeout=100, capture_output=True)
+    return folder

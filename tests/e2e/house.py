@@ -169,6 +169,13 @@ class House:
 
         asyncio.run(revoke())
 
+    def suspend(self, key: Key) -> None:
+        async def suspend() -> None:
+            async with operator_tools(self.settings) as tools:
+                await tools.administer_tenants(_ACTOR).suspend(key.tenant)
+
+        asyncio.run(suspend())
+
     # -- what the books say -------------------------------------------------------------------------------------
 
     def rows(self, query: str, *values: Any) -> Sequence[Mapping[str, Any]]:

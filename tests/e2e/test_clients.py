@@ -62,6 +62,20 @@ def test_ollama_embeds(native: ollama.Client) -> None:
     assert len(answer.embeddings) == 2
 
 
+def test_ollama_embeds_in_the_former_way_and_its_tokens_are_counted(house: House) -> None:
+    key = house.new_key()
+    client = ollama.Client(host=house.url, headers=key.headers)
+
+    former = client.embeddings(model="sim-embed", prompt="a cat").embedding
+    house.settled()
+    used = house.used(key)
+    present = client.embed(model="sim-embed", input="a cat")
+    client._client.close()
+
+    assert list(former) == list(present.embeddings[0])
+    assert used == present.prompt_eval_count
+
+
 def test_ollama_lists_shows_and_sees_what_runs(native: ollama.Client) -> None:
     assert "sim-chat:latest" in {model.model for model in native.list().models}
     assert native.show("sim-chat").details

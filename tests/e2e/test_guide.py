@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,25 +11,10 @@ import pytest
 
 from tests.docs.fenced import Block, to_run
 from tests.e2e.house import House
-from tests.e2e.programs import ROOT, program_environment
+from tests.e2e.programs import program_environment
 
 BLOCKS = to_run("docs/guide.md")
 REPLACED = {"llama3.2": "sim-chat", "nomic-embed-text": "sim-embed"}
-
-
-@pytest.fixture(scope="module")
-def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the JavaScript clients installed."""
-    npm = shutil.which("npm")
-    if npm is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("npm must be there under CI")
-        pytest.skip("there is no npm here")
-    folder = tmp_path_factory.mktemp("javascript")
-    shutil.copy(ROOT / "tests" / "e2e" / "javascript" / "package.json", folder)
-    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-    subprocess.run([npm, "install", *options], cwd=folder, check=True, timeout=100, capture_output=True)
-    return folder
 
 
 def program_of(block: Block, text: str, folder: Path) -> Sequence[str]:

@@ -18,7 +18,8 @@ from entrypoints.embedded import EmbeddedStores
 from tests.e2e.house import House, Key
 from tests.e2e.programs import eventually
 
-DIALECTS = ["/api/chat", "/v1/chat/completions"]
+DIALECTS = ["/api/chat", "/v1/chat/completions", "/v1/messages", "/v1/responses"]
+MUST: dict[str, dict[str, Any]] = {"/v1/messages": {"max_tokens": 4096}, "/v1/responses": {"input": "Hi"}}
 ENDINGS = ["fin", "rst"]
 
 
@@ -33,7 +34,8 @@ def slow_house(stores: EmbeddedStores, tmp_path_factory: pytest.TempPathFactory)
 def send(
     house: House, key: Key, path: str, *, receive_buffer: int = 0, close: bool = False, **changes: object
 ) -> socket.socket:
-    body = json.dumps({"model": "sim-chat", "messages": [{"role": "user", "content": "Hi"}]} | changes).encode()
+    ask = {"model": "sim-chat", "messages": [{"role": "user", "content": "Hi"}], **MUST.get(path, {})}
+    body = json.dumps(ask | changes).encode()
     connection = socket.socket()
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
