@@ -59,7 +59,7 @@ class Argon2Passwords(PasswordHash):
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         if self._closed:
-            raise Overloaded(FaultCode.SHUTTING_DOWN, "The gateway is shutting down.")
+            raise Overloaded(FaultCode.SHUTTING_DOWN, "The gateway is shutting down. Please try again.")
         if not self._places.acquire(blocking=False):
             raise Overloaded(FaultCode.OVERLOADED, "Too many keys are being verified at once.")
         # Shielded: cancelling must not take the work out of the queue, since the worker gives the place back.
