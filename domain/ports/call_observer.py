@@ -39,9 +39,12 @@ OPERATIONS: Mapping[Endpoint, str] = {
     Endpoint.NATIVE_CHAT: "chat",
     Endpoint.NATIVE_GENERATE: "text_completion",
     Endpoint.NATIVE_EMBED: "embeddings",
+    Endpoint.NATIVE_EMBEDDINGS: "embeddings",
     Endpoint.OPENAI_CHAT: "chat",
     Endpoint.OPENAI_COMPLETIONS: "text_completion",
     Endpoint.OPENAI_EMBEDDINGS: "embeddings",
+    Endpoint.RESPONSES: "chat",
+    Endpoint.ANTHROPIC_MESSAGES: "chat",
 }
 """What the endpoints are called elsewhere: OpenTelemetry's well-known values of `gen_ai.operation.name`."""
 PROVIDER = "ollama"

@@ -61,6 +61,8 @@ class Http1Connection(Line):
         self._requests = 0
         self._linger_bytes: int | None = None
         """Left of what is dropped while it lingers; None before that."""
+        self._closed = False
+        """Whether it was closed by us: what still comes, and be it the end, begins nothing."""
         self._timer = Timer(asyncio.get_running_loop())
 
     # -- from Hypercorn's server --------------------------------------------------------------------------------
@@ -84,12 +86,14 @@ class Http1Connection(Line):
 
     def close_if_idle(self) -> None:
         """Ends the connection if no request is being served on it."""
-        if self._exchange is None and self._linger_bytes is None:
+        if self._exchange is None and self._linger_bytes is None and not self._closed:
             self._close()
 
     # -- requests -----------------------------------------------------------------------------------------------
 
     def _received(self, data: bytes) -> None:
+        if self._closed:
+            return
         if self._linger_bytes is not None:
             self._linger_bytes -= len(data)
             if self._linger_bytes < 0:
@@ -199,6 +203,7 @@ class Http1Connection(Line):
 
     def _close(self) -> None:
         """Closes when all that was sent is taken, or when it is not in time."""
+        self._closed = True
         self._timer.within(self._edge.send_s, self._transport.abort)
         self._transport.close()
 

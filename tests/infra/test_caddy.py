@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from entrypoints.embedded import EmbeddedStores
 from tests.e2e.house import House, Key
 from tests.e2e.programs import free_port
 from tests.infra.front import ELSEWHERE, Front, inference
-from tests.infra.spoofs import SPOOFS
+from tests.infra.spoofs import ONE_UNDERSCORE, SPOOFS
 
 QUESTION: Any = [{"role": "user", "content": "Say hello."}]
 PATHS = ["/api/chat", "/v1/chat/completions"]
@@ -155,14 +155,25 @@ def unbelieved(house: House) -> Iterator[Front]:
 
 def audited_address(house: House, front: Front, key: Key, spoof: str) -> str:
     """The address that the audit has for a call that came from elsewhere, with these lines in its head."""
-    body = json.dumps({"model": "sim-chat", "messages": QUESTION, "stream": False, "options": {"num_predict": 1}})
-    lines = ["POST /api/chat HTTP/1.1", "Host: localhost", f"Authorization: Bearer {key.text}", *SPOOFS[spoof]]
-    lines += [f"Content-Length: {len(body)}", "Connection: close", "", body]
-    answer = front.exchange("\r\n".join(lines).encode(), address=ELSEWHERE)
+    answer = called_from_elsewhere(front, key, SPOOFS[spoof])
     assert answer.startswith(b"HTTP/1.1 200")
     request_id = answer.lower().split(b"x-request-id: req_")[1][:32].decode()
     (started,) = house.rows("select address from audit where request_id = %s and event = 'started'", UUID(request_id))
     return str(started["address"])
+
+
+def called_from_elsewhere(front: Front, key: Key, spoof: Sequence[str]) -> bytes:
+    body = json.dumps({"model": "sim-chat", "messages": QUESTION, "stream": False, "options": {"num_predict": 1}})
+    lines = ["POST /api/chat HTTP/1.1", "Host: localhost", f"Authorization: Bearer {key.text}", *spoof]
+    lines += [f"Content-Length: {len(body)}", "Connection: close", "", body]
+    return front.exchange("\r\n".join(lines).encode(), address=ELSEWHERE)
+
+
+def test_a_header_that_a_careless_server_would_take_for_another_is_refused(front: Front, key: Key) -> None:
+    answer = called_from_elsewhere(front, key, ONE_UNDERSCORE)
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"underscore" in answer
 
 
 @pytest.mark.parametrize("spoof", SPOOFS)

@@ -474,3 +474,16 @@ async def test_clients_that_reset_their_connections_leave_no_trace_in_the_log(st
                     client.sendall(said[at % len(said)])
                 await asyncio.sleep(0 if at % 2 else 0.005)
     assert logged == []
+
+
+@BOTH
+@pytest.mark.parametrize("asked", ["Connection: close", "X: y"])
+async def test_a_request_is_served_once_whoever_ends_the_connection(asked: str, stock: bool) -> None:  # noqa: FBT001
+    async with serving(stock=stock) as house:
+        async with house.client() as client:
+            await client.say(with_body("/echo", b"hi", asked))
+            await client.hear()
+        await until(house.behind.ended.is_set)
+        await asyncio.sleep(0.1)  # for the end of the connection to arrive
+
+    assert len(house.behind.scopes) == 1

@@ -79,6 +79,7 @@ def ends_without_its_end(talk: Talk) -> None:
     """Clean HTTP, as when Ollama's repeat guard or a killed runner ends an answer."""
     talk.open()
     talk.text()
+    time.sleep(0.2)  # so that the client's answer begins
     talk.send(b"0\r\n\r\n")
 
 
