@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -58,9 +59,10 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("deployment")
-    folder.parent.parent.chmod(0o755)  # the stores' own account must be able to pass
-    folder.parent.chmod(0o755)
-    folder.chmod(0o755)
+    base = tmp_path_factory.getbasetemp()
+    for above in (base.parent.parent, base.parent, base, folder):  # the stores' own account must be able to pass
+        if above != Path(tempfile.gettempdir()):
+            above.chmod(0o755)
     programs = folder / "bin"
     programs.mkdir()
     command = programs / "neuronetz-gateway"
