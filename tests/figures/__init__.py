@@ -1,0 +1,1 @@
+"""The figures that the gateway is held to, and what was seen of them."""
