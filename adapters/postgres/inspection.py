@@ -52,6 +52,13 @@ _GATEWAYS = """
     from neuronetz.processes p order by p.host, p.id
 """
 
+_UNSEALED = """
+    select extract(epoch from neuronetz.ledger_now() - min(a.at))::float8 as age_s
+    from neuronetz.audit a, (select s.to_xid, s.restored from neuronetz.seals s order by s.n desc limit 1) s
+    where not s.restored and a.xid::text::bigint >= s.to_xid and a.xid < pg_snapshot_xmax(pg_current_snapshot())
+        and a.xid::text::bigint < s.to_xid + 100000
+"""
+
 _TIMED_OUT = """
     select a.backend, count(*) as calls
     from neuronetz.audit a
@@ -62,15 +69,12 @@ _TIMED_OUT = """
 
 _PROMPT_LOG_COLUMN = """
     select a.attname as name from pg_attribute a
-    where a.attrelid = 'neuronetz.api_keys'::regclass and a.attname like 'prompt_log%' and not a.attisdropped
-    order by a.attname
+    where a.attrelid = 'neuronetz.api_keys'::regclass and a.attname = 'prompt_log_ttl_s' and not a.attisdropped
 """
+"""It is not there before the migration that `doctor` may be about to ask for."""
 
 _PROMPT_LOG_KEYS = """
-    select count(*) as keys from neuronetz.api_keys k
-    where k.revoked_at is null
-        and exists (select from jsonb_each(to_jsonb(k)) e
-            where e.key like 'prompt_log%' and e.value not in ('null', 'false', '0', '"off"'))
+    select count(*) as keys from neuronetz.api_keys k where k.prompt_log_ttl_s is not null and k.revoked_at is null
 """
 
 
@@ -135,11 +139,13 @@ async def _books(connection: Connection) -> BookFacts:
     sums = await _row(connection, _BOOKS)
     gateways = await (await connection.execute(_GATEWAYS)).fetchall()
     timed_out = await (await connection.execute(_TIMED_OUT)).fetchall()
+    has_seals = (await _row(connection, "select to_regclass('neuronetz.seals') is not null as so"))["so"]
     keeps_prompts = bool(await _row(connection, _PROMPT_LOG_COLUMN))
     return BookFacts(
         **sums,
         gateways=[GatewaySign(**sign) for sign in gateways],
         timed_out={row["backend"]: row["calls"] for row in timed_out},
+        unsealed_s=(await _row(connection, _UNSEALED))["age_s"] if has_seals else None,
         prompt_log_keys=(await _row(connection, _PROMPT_LOG_KEYS))["keys"] if keeps_prompts else None,
     )
 

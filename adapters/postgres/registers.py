@@ -43,6 +43,8 @@ from domain.ports.registers import ApiKey, KeyRegister, KeyUse, KnownKey, Taken,
 
 _PATIENCE_S = 10.0
 """An operator waits longer than a request does."""
+_LIST_PATIENCE_S = 60.0
+"""All tenants are as many as there are: 100,000 with their keys' number take seconds on a busy machine."""
 
 
 class PostgresKeyRegister(KeyRegister):
@@ -87,8 +89,9 @@ class PostgresTenantRegister(TenantRegister):
 
     async def tenants(self) -> Sequence[Tenant]:
         """See the port."""
-        async with self._reads() as read:
-            return [tenant_of(row) for row in await read.rows(f"{TENANTS} order by t.name")]
+        async with self._reads(_LIST_PATIENCE_S) as read:
+            rows = await read.rows(f"{TENANTS} order by t.name")
+        return [tenant_of(row) for row in rows]
 
     async def tenant(self, name: str) -> Tenant:
         """See the port."""
@@ -253,8 +256,8 @@ class PostgresTenantRegister(TenantRegister):
             ]
 
     @asynccontextmanager
-    async def _reads(self) -> AsyncIterator[Steps]:
-        async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE, patience_s=_PATIENCE_S) as connection:
+    async def _reads(self, patience_s: float = _PATIENCE_S) -> AsyncIterator[Steps]:
+        async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE, patience_s=patience_s) as connection:
             yield Steps(connection, "")
 
     @asynccontextmanager

@@ -95,6 +95,7 @@ def known_key_of(row: Row) -> KnownKey:
             aliases=row["tenant_aliases"],
         ),
         secret_hash=row["secret_hash"],
+        as_of=row["as_of"],
     )
 
 
@@ -130,7 +131,8 @@ KNOWN_KEY = """
     select k.*, t.name as tenant_name, t.state as tenant_state, t.generation as tenant_generation,
         t.rpm as tenant_rpm, t.tpm as tenant_tpm, t.concurrency as tenant_concurrency,
         t.daily_tokens as tenant_daily_tokens, t.monthly_tokens as tenant_monthly_tokens,
-        t.total_tokens as tenant_total_tokens, t.models as tenant_models, t.aliases as tenant_aliases
+        t.total_tokens as tenant_total_tokens, t.models as tenant_models, t.aliases as tenant_aliases,
+        neuronetz.ledger_now() as as_of
     from neuronetz.api_keys k
     join neuronetz.tenants t on t.id = k.tenant_id
     where k.prefix = %(prefix)s

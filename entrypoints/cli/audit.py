@@ -15,6 +15,7 @@ from domain.faults import StoreUnavailable
 from domain.ports.audit_reader import EVENTS, AuditFilter, AuditLine, AuditNews
 from entrypoints.cli.audit_export import FORMATS, export, progress
 from entrypoints.cli.audit_lines import document, json_line, print_lines, text_line
+from entrypoints.cli.audit_verify import verify
 from entrypoints.cli.completing import complete_prefix, complete_tenant
 from entrypoints.cli.printing import emit_json, examples, json_option, say, warn
 from entrypoints.cli.session import Session
@@ -49,6 +50,7 @@ def _filters(command: _Command) -> _Command:
         "neuronetz-gateway audit --tenant acme --since 2h",
         "neuronetz-gateway audit --follow --event refused",
         "neuronetz-gateway audit export --format csv --output acme.csv --tenant acme --since 30d",
+        "neuronetz-gateway audit verify",
     ),
 )
 @_filters
@@ -76,6 +78,9 @@ def audit(ctx: click.Context, /, *, limit: int, follow: bool, as_json: bool, **g
         print_lines(news.lines)
     else:
         say("There is no such line.")
+
+
+audit.add_command(verify)
 
 
 @audit.command(

@@ -9,6 +9,7 @@ alter table neuronetz.api_keys add column prompt_log_ttl_s integer
     check (prompt_log_ttl_s between 3600 and 365 * 86400);
 comment on column neuronetz.api_keys.prompt_log_ttl_s is
     'How many seconds prompts and answers of this key are kept; null, the rule, means never.';
+create index api_keys_with_prompt_log on neuronetz.api_keys (id) where prompt_log_ttl_s is not null;
 
 create table neuronetz.prompts (
     tenant_id    uuid not null,
