@@ -17,6 +17,7 @@ CONNECTIONS_A_GATEWAY = 8
 _LEAST_FREE_CONNECTIONS = 10
 _DURABLE = ("on", "local", "remote_write", "remote_apply")
 _MANY_TIMEOUTS = 2
+_LONG_UNSEALED_S = 120.0
 
 
 @attrs.frozen(kw_only=True)
@@ -122,6 +123,7 @@ def _connections(facts: DatabaseFacts) -> Finding:
 def _examine_books(books: BookFacts, patience: Patience) -> Sequence[Finding]:
     return [
         _partitions(books),
+        _sealed(books),
         _gateways(books, patience),
         _holds(books, patience),
         _reaped(books),
@@ -143,6 +145,18 @@ def _partitions(books: BookFacts) -> Finding:
             "Start a gateway, which makes it, or run `select neuronetz.make_audit_partitions()` there.",
         )
     return ok("audit.partitions", f"The audit has room for {counted(books.partitions_ahead, 'month')} after this one.")
+
+
+def _sealed(books: BookFacts) -> Finding:
+    age_s = books.unsealed_s
+    if age_s is None or age_s <= _LONG_UNSEALED_S:
+        return ok("audit.sealed", "No row of the audit waits long for its seal.")
+    return warning(
+        "audit.sealed",
+        f"A row of the audit has waited {age_s:,.0f} s for its seal, and can be changed meanwhile.",
+        "Give a gateway AUDIT_SEAL_KEY, and end old transactions: see the oldest backend_xid in pg_stat_activity, and "
+        "pg_prepared_xacts, also of other databases of that server.",
+    )
 
 
 def _gateways(books: BookFacts, patience: Patience) -> Finding:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from application.examine_database import clock
 from application.findings import Finding, latency, ok, problem, warning
+from domain.models import shortest
 from domain.ports.inspection import LimiterFacts
+from domain.ports.wedge_board import Runner
 
 LEAST_VERSION = 7
 _NEARLY_FULL = 0.9
@@ -22,6 +24,7 @@ def examine_limiter(facts: LimiterFacts, *, timeout_ms: float) -> Sequence[Findi
         _persistence(facts),
         clock("redis.clock", facts.name, facts.clock),
         latency("redis.pings", "answers", facts.pings_ms, timeout_ms, "LIMITER_TIMEOUT_MS"),
+        *map(_wedged, facts.wedged),
     ]
 
 
@@ -60,6 +63,15 @@ def _memory(facts: LimiterFacts) -> Finding:
     if facts.used_bytes < _NEARLY_FULL * facts.most_bytes:
         return ok("redis.memory", sentence)
     return warning("redis.memory", f"{sentence} When it is full, calls are refused with 503.", "Raise maxmemory.")
+
+
+def _wedged(runner: Runner) -> Finding:
+    return problem(
+        f"wedged.{runner.backend}",
+        f"{shortest(runner.model)} does not answer any more at {runner.backend}, though its server does; gateways keep "
+        "calls for it away.",
+        f"Restart Ollama on {runner.backend}: nothing else gives its lost slots back. Gateways notice by themselves.",
+    )
 
 
 def _persistence(facts: LimiterFacts) -> Finding:

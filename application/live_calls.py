@@ -18,6 +18,7 @@ from application.afterwork import Afterwork, Slot
 from domain.faults import BackendTimeout, Fault, FaultCode
 from domain.ports.model_backend import Answer
 from domain.ports.surroundings import Clock
+from domain.ports.wedge_board import Runner
 from domain.settlement import Outcome
 
 SWEEP_INTERVAL_S = 1.0
@@ -42,6 +43,8 @@ class Deadlines:
     next_byte_s: float
     reader_s: float
     whole_call_s: float
+    drain_s: float = 0.0
+    """How long the backend may go on with a call whose client has left; with 0 it is cut at once."""
 
 
 @attrs.frozen
@@ -65,10 +68,17 @@ class LiveCall:
     key_id: str = ""
     admission_id: str | None = None
     """Its slots in the limit store, which must be renewed; None while it has none."""
+    runner: Runner | None = None
+    """Where it was sent; None before that."""
     answer: Answer | None = None
     clogged_since_s: float | None = None
     """Since when each sweep has found the answer's buffer full."""
     cut: Cut | None = None
+    drain_s: float = 0.0
+    drains: bool = False
+    """Whether it goes on, and its client is gone."""
+    drains_since_s: float | None = None
+    """Since when each sweep has found it so."""
     _entered: bool = False
 
     def enter(self) -> None:
@@ -77,19 +87,30 @@ class LiveCall:
         if self.cut is not None:
             raise asyncio.CancelledError
 
-    def look_at_buffer(self, now_s: float) -> None:
-        """Notes whether the answer's buffer is full, and since when."""
+    def look(self, now_s: float) -> None:
+        """Notes whether the answer's buffer is full, whether the call drains, and since when."""
         if self.answer is None or not self.answer.clogged:
             self.clogged_since_s = None
         elif self.clogged_since_s is None:
             self.clogged_since_s = now_s
+        if self.drains and self.drains_since_s is None:
+            self.drains_since_s = now_s
 
     def end(self, cut: Cut) -> None:
         """Cuts the call. The first reason stands."""
-        if self.cut is None and not self.task.done():
-            self.cut = cut
-            if self._entered:
-                self.task.cancel()
+        if self.task.done() or (self.cut is not None and not self.drains):
+            return
+        self.cut = self.cut or cut
+        self.drains = False
+        if self._entered:
+            self.task.cancel()
+
+    def hang_up(self) -> None:
+        """Its client is gone: cuts it, or lets a backend that has it finish, to nobody, for a bounded time."""
+        if self.cut is None and self.drain_s and self.runner is not None:
+            self.cut, self.drains = HUNG_UP, True
+        else:
+            self.end(HUNG_UP)
 
 
 HUNG_UP = Cut(Outcome.HUNG_UP, Fault(FaultCode.CLIENT_HUNG_UP, "The client hung up."))
@@ -106,6 +127,8 @@ def _key_cut() -> Cut:
 def overdue(call: LiveCall, now_s: float, deadlines: Deadlines) -> Cut | None:
     """Whether, and why, a call has waited too long."""
     waited = now_s - call.since_s
+    if call.drains_since_s is not None and now_s - call.drains_since_s > call.drain_s:
+        return HUNG_UP
     if now_s - call.began_s > deadlines.whole_call_s:
         fault = Fault(
             FaultCode.CALL_TOO_LONG, f"The call took longer than {deadlines.whole_call_s:.0f} s. Ask for less."
@@ -156,7 +179,7 @@ class LiveCalls:
     def add(self, request_id: str, task: asyncio.Task[None]) -> LiveCall:
         """Notes a call that begins; it is forgotten when its task ends."""
         now = self._clock.monotonic_s()
-        call = LiveCall(request_id, task, now, since_s=now)
+        call = LiveCall(request_id, task, now, since_s=now, drain_s=self._deadlines.drain_s)
         self._calls[request_id] = call
         task.add_done_callback(lambda _: self._calls.pop(request_id, None))
         return call
@@ -182,7 +205,7 @@ class LiveCalls:
         """Cuts what has waited too long."""
         now = self._clock.monotonic_s()
         for call in self:
-            call.look_at_buffer(now)
+            call.look(now)
             cut = overdue(call, now, self._deadlines)
             if cut is not None:
                 call.end(cut)

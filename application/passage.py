@@ -9,6 +9,7 @@ from application.presented import NO_RATES, PresentedCall, Rates, Reply
 from application.rooms.dispatch import Dispatch
 from application.rooms.settle import Debts, Ending
 from domain.calls import NO_BOUNDS, Bounds, Call, PermittedCall
+from domain.keys import blotted
 from domain.models import canonical
 from domain.policies import Caller
 from domain.ports.call_observer import Room
@@ -60,7 +61,7 @@ class Passage:
         """The model as the audit has it: once permitted, as a hold has it; before, as the caller spelt it."""
         if self.model is not None:
             return canonical(self.model)
-        return None if self.call is None else self.call.model
+        return None if self.call is None else blotted(self.call.model)
 
     def enter(self, room: Room) -> None:
         """Leaves a mark. Costs a look at the clock."""

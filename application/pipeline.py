@@ -26,6 +26,7 @@ from application.rooms.permit import TURNED_BY_POLICY, permit
 from application.rooms.relay import CapBroken, read_to_end, relay, relay_whole
 from application.rooms.reserve import reserve
 from application.rooms.settle import Debts, outcome_of
+from application.watchdog import Watchdog
 from domain.bounds import OutputCaps
 from domain.calls import PermittedCall
 from domain.faults import BackendFailed, Fault, FaultCode, internal_error
@@ -39,7 +40,7 @@ from domain.ports.surroundings import Clock
 from domain.ports.turns import Turns
 from domain.ports.usage_journal import UsageJournal
 from domain.refusals import RateLimited, Refusal
-from domain.settlement import Outcome
+from domain.settlement import Outcome, Sent
 
 LAST_WORDS_S = 5.0
 """How long a client is given to take the end of a broken answer."""
@@ -62,6 +63,7 @@ class Pipeline:
         backends: Backends,
         turns: Turns,
         live_calls: LiveCalls,
+        watchdog: Watchdog,
         clock: Clock,
         caps: OutputCaps,
         observer: CallObserver,
@@ -75,6 +77,7 @@ class Pipeline:
         self._backends = backends
         self._turns = turns
         self._live_calls = live_calls
+        self._watchdog = watchdog
         self._clock = clock
         self._caps = caps
         self._observer = observer
@@ -92,13 +95,13 @@ class Pipeline:
             presented=presented,
             reply=reply,
             live=self._live_calls[presented.request_id],
-            dispatch=Dispatch(self._backends, self._turns, self._clock, self._live_calls.afterwork),
+            dispatch=Dispatch(self._backends, self._turns, self._clock, self._live_calls.afterwork, self._watchdog),
         )
         try:
             passage.live.enter()
             entered = await self._enter(passage)
             answer = await self._answer(passage, entered)
-            passage.ending.outcome = Outcome.DONE
+            passage.ending.outcome = Outcome.HUNG_UP if passage.live.drains else Outcome.DONE
             await read_to_end(answer)
         except asyncio.CancelledError:
             await self._end_cut(passage)
@@ -133,6 +136,9 @@ class Pipeline:
             bounds = await reserve(self._ledger, debts, presented, caller, permitted, epoch=admitted.epoch)
             if bounds is None:
                 passage.pay()
+                if attempt > 0:  # the caller was looked up afresh, so it may be the windows that are out of date
+                    question = admission_request(caller, presented.request_id, tokens=0, calls=0)
+                    await self._admit.renew(question, admitted.epoch)
                 continue
             passage.granted, passage.bounds = True, bounds
             self._keep.listen(passage)
@@ -235,6 +241,11 @@ class Pipeline:
     # -- other endings ------------------------------------------------------------------------------------------
 
     async def _end_badly(self, passage: Passage, reason: Refusal | Fault) -> None:
+        if isinstance(reason, BackendFailed) and reason.lost:
+            passage.dispatch.sent = Sent.LOST
+        if passage.live.drains:
+            passage.ending.outcome = Outcome.HUNG_UP
+            return
         passage.ending.code = reason.code.value
         passage.ending.outcome = outcome_of(reason, passage.dispatch.sent)
         await self._last_words(passage, reason)
@@ -261,6 +272,8 @@ class Pipeline:
         """Tells the client, if it still listens."""
         # The GPU is let go first: the client may take its time.
         passage.dispatch.leave()
+        if passage.live.drains:
+            return  # there is no client
         try:
             async with asyncio.timeout(LAST_WORDS_S):
                 if not passage.reply.begun:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from application.backends import Backends
+from application.backends import Backends, BackendState
 from domain.faults import Fault
+from domain.models import shortest
 from domain.ports.budget_ledger import BudgetLedger
 from domain.ports.limit_store import LimitStore
 from domain.ports.usage_journal import UsageJournal
@@ -34,9 +35,7 @@ class Readiness:
     async def parts(self) -> Mapping[str, str]:
         """Part -> `ok`, or what is wrong."""
         postgres, redis = await asyncio.gather(_probe(self._ledger.ping), _probe(self._limits.ping))
-        backends = {
-            f"backend:{state.name}": "ok" if state.healthy else "unavailable" for state in self._backends.states()
-        }
+        backends = {f"backend:{state.name}": _word_for(state) for state in self._backends.states()}
         return {
             "postgres": "behind with settlements" if self._ledger.unsettled() > MOST_UNSETTLED else postgres,
             "redis": redis,
@@ -50,6 +49,14 @@ class Readiness:
     def ready(parts: Mapping[str, str]) -> bool:
         """One healthy backend is enough; every other part must be well."""
         return all(state == "ok" for part, state in parts.items() if not part.startswith("backend:"))
+
+
+def _word_for(state: BackendState) -> str:
+    if not state.healthy:
+        return "unavailable"
+    if not state.wedged:
+        return "ok"
+    return f"{', '.join(map(shortest, state.wedged))} does not answer any more: restart Ollama there"
 
 
 async def _probe(ping: Callable[[], Awaitable[None]]) -> str:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
 from application.backends import Backends
 from application.live_calls import SWEEP_INTERVAL_S, LiveCalls
 from application.rooms.identify import Identify
+from application.watchdog import Watchdog
 from domain.changes import Change
 from domain.faults import Fault
 from domain.ports.limit_store import LimitStore
@@ -44,6 +46,7 @@ class Upkeep:
         limits: LimitStore,
         turns: Turns,
         backends: Backends,
+        watchdog: Watchdog,
         identify: Identify,
         slot_lease_s: float,
         poll_interval_s: float,
@@ -52,6 +55,7 @@ class Upkeep:
         self._limits = limits
         self._turns = turns
         self._backends = backends
+        self._watchdog = watchdog
         self._identify = identify
         self._heartbeat_s = slot_lease_s / 3
         self._poll_interval_s = poll_interval_s
@@ -63,6 +67,7 @@ class Upkeep:
             loops.create_task(for_ever(self._heartbeat_s, "slots", self._keep_slots))
             loops.create_task(for_ever(TURNS_RENEWED_EVERY_S, "turns", self._turns.renew))
             loops.create_task(for_ever(self._poll_interval_s, "backends", self._backends.survey_all))
+            loops.create_task(for_ever(self._poll_interval_s, "wedges", partial(self._watchdog.look, loops)))
 
     async def taken_in(self, tenant_id: str, key_id: str | None, generation: int, what: str) -> None:
         """A tenant or key was changed, by us or by anyone: forget copies, warn the others, cut what must end.

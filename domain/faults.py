@@ -5,7 +5,7 @@
     Fault                  by itself: a call that was cut, a prompt that cannot be kept, or a bug of ours
      +- StoreUnavailable   PostgreSQL or Redis cannot answer, or the answer changes too often to be acted on
      +- Overloaded         no room now: the queue is full or the wait in it ran out, too many keys are being verified,
-     |                     or no healthy backend has the model
+     |                     or no healthy backend has the model, or it is stuck on all that have
      +- BackendFault
          +- BackendUnreachable   nothing was sent: another backend may be tried
          +- BackendFailed        it was sent, and refused as busy, answered with an error, or broken off
@@ -27,6 +27,7 @@ class FaultCode(StrEnum):
     QUEUE_FULL = "queue_full"
     QUEUE_TIMEOUT = "queue_timeout"
     NO_BACKEND = "no_backend"
+    MODEL_WEDGED = "model_wedged"
     BACKEND_UNREACHABLE = "backend_unreachable"
     BACKEND_FAILED = "backend_failed"
     BACKEND_TIMEOUT = "backend_timeout"
@@ -91,19 +92,22 @@ class BackendFailed(BackendFault):
         *,
         answered: bool = False,
         refused: bool = False,
+        lost: bool = False,
     ) -> None:
-        """Takes what its status tells.
+        """Takes what is known of how far it came.
 
         Args:
             sentence: for the caller.
             code: for the caller and the audit.
             answered: it came as an error status, so no token was delivered; the prompt may have been read.
             refused: it came as a status that says so before any work: 4xx, or busy.
+            lost: the connection broke, and what was on its way with it.
         """
         busy = code is FaultCode.BACKEND_BUSY
         super().__init__(code, sentence, retry_after_s=2 if busy else None)
         self.answered = answered
         self.refused = refused or busy
+        self.lost = lost
 
 
 class BackendTimeout(BackendFault):

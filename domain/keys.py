@@ -33,6 +33,8 @@ _BODY_LENGTH = len(MARK) + PREFIX_LENGTH + SECRET_LENGTH
 _BASE62 = re.compile(r"[0-9A-Za-z]*", re.ASCII)
 _KEY_FORM = re.compile(rf"nz_[0-9A-Za-z]{{{PREFIX_LENGTH + SECRET_LENGTH + CHECK_LENGTH}}}", re.ASCII)
 
+_LOOKS_LIKE_KEY = re.compile(r"nz_[0-9A-Za-z]{20,}", re.ASCII)
+
 
 class Secret:
     """A text that must not be seen: it has no readable form, and is unwrapped once, where it is used.
@@ -107,6 +109,11 @@ def read_key(text: str, peppers: Sequence[bytes]) -> PresentedKey | None:
         if hmac.compare_digest(_check_characters(digest), check):
             return PresentedKey(prefix=body[: len(MARK) + PREFIX_LENGTH], secret=Secret(text), fingerprint=digest)
     return None
+
+
+def blotted(text: str) -> str:
+    """A text in which nothing looks like a key any more. Keys get pasted into any field, and fields into logs."""
+    return _LOOKS_LIKE_KEY.sub(f"{MARK}***", text) if MARK in text else text
 
 
 class KeyState(StrEnum):

@@ -6,6 +6,7 @@
 | nothing was sent upstream, or the backend refused before its first token | 0 |
 | the backend failed with an error status | P: the prompt may have been evaluated |
 | broken off with a stream open | P + what passed, or what the backend had reported if that is more |
+| the connection to the backend broke | R, the whole hold: more may have been on its way |
 | broken off where nothing could be seen (not streamed) | R, the whole hold |
 """
 
@@ -47,6 +48,8 @@ class Sent(StrEnum):
     """The backend failed with an error status: the prompt may have been evaluated."""
     YES = "yes"
     """It was sent; tokens may have been made."""
+    LOST = "lost"
+    """It was sent, and the connection broke: more tokens may have been made than came."""
 
 
 @attrs.frozen(kw_only=True)
@@ -84,6 +87,8 @@ def charge_of(bounds: Bounds, tally: Tally, *, sent: Sent, streamed: bool, gener
         return Charge(prompt=prompt, output=output, overshoot=overshoot)
     if not generates:
         return Charge(prompt=bounds.prompt, output=0)
+    if sent is Sent.LOST:
+        return Charge(prompt=bounds.prompt, output=most_output)
     # Not streamed, one object holds the whole text: a token has at least one byte. Without text nothing was counted.
     counted = tally.counted if streamed else max(tally.objects, tally.text_bytes) or most_output
     return Charge(prompt=bounds.prompt, output=min(max(counted, _reported(usage)), most_output))

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from adapters.ollama.model_backend import OllamaBackend
 from adapters.postgres.address import DatabaseAddress
+from adapters.postgres.audit_seals import PostgresAuditSeals
 from adapters.postgres.budget_ledger import PostgresBudgetLedger
 from adapters.postgres.lane import Lane as LedgerLane
 from adapters.postgres.lane import LaneSettings
@@ -29,19 +30,23 @@ from adapters.redis.limit_store import RedisLimitStore
 from adapters.redis.scripts import Scripts, read_scripts
 from adapters.redis.subscriber import Subscriber
 from adapters.redis.turns import RedisTurns
+from adapters.redis.wedge_board import RedisWedgeBoard
 from adapters.system.clock import SystemClock
 from adapters.system.entropy import SystemEntropy
 from adapters.system.passwords import Argon2Passwords
 from application.backends import Backends
-from application.live_calls import Deadlines, LiveCalls
+from application.live_calls import LiveCalls
 from application.look_up import LookUp
 from application.pipeline import Pipeline
 from application.readiness import Readiness
 from application.records import Observers
 from application.rooms.admit import Admit
 from application.rooms.identify import Identify
+from application.seal_audit import SealAudit
+from application.shared_time import SharedTime
+from application.signs_of_life import SignsOfLife
 from application.upkeep import Upkeep
-from domain.bounds import OutputCaps
+from application.watchdog import Watchdog
 from domain.ports.budget_ledger import BudgetLedger
 from domain.ports.call_observer import CallObserver
 from domain.ports.key_cache import KeyCache
@@ -50,8 +55,10 @@ from domain.ports.model_backend import ModelBackend
 from domain.ports.registers import KeyRegister
 from domain.ports.surroundings import Clock, Entropy, PasswordHash
 from domain.ports.turns import Turns
+from domain.ports.wedge_board import WedgeBoard
+from domain.seals import SealKey
+from entrypoints import call_bounds
 from entrypoints.http.door import Door
-from entrypoints.http.incoming import Intake
 from entrypoints.observability.exposition import Exposition
 from entrypoints.observability.listener import OFF
 from entrypoints.observability.live_parts import LiveParts
@@ -112,33 +119,12 @@ def _tracing(settings: Settings) -> Tracing | None:
     return open_tracing() if settings.traces is Traces.OTLP else None
 
 
-def _deadlines(settings: Settings) -> Deadlines:
-    return Deadlines(
-        first_byte_s=settings.first_byte_timeout_s,
-        next_byte_s=settings.idle_timeout_s,
-        reader_s=settings.send_timeout_s,
-        whole_call_s=settings.call_timeout_s,
-    )
-
-
-def _caps(settings: Settings) -> OutputCaps:
-    return OutputCaps(
-        default=settings.default_output_tokens,
-        most=settings.max_output_tokens,
-        unknown_context=settings.unknown_context_tokens,
-    )
-
-
-def _intake(settings: Settings) -> Intake:
-    return Intake(settings.max_body_bytes, settings.body_timeout_s, settings.trusted_proxies)
-
-
-def _key_cache(lane: LimitLane, clock: Clock, settings: Settings) -> KeyCache:
+def _key_cache(lane: LimitLane, clock: SharedTime, settings: Settings) -> KeyCache:
     return RedisKeyCache(lane, peppers=settings.need_peppers(), clock=clock)
 
 
 def _identify(
-    settings: Settings, register: KeyRegister, cache: KeyCache, passwords: PasswordHash, clock: Clock
+    settings: Settings, register: KeyRegister, cache: KeyCache, passwords: PasswordHash, clock: SharedTime
 ) -> Identify:
     return Identify(
         register=register,
@@ -156,6 +142,7 @@ def _upkeep(
     limits: LimitStore,
     turns: Turns,
     backends: Backends,
+    watchdog: Watchdog,
     identify: Identify,
 ) -> Upkeep:
     return Upkeep(
@@ -163,6 +150,7 @@ def _upkeep(
         limits=limits,
         turns=turns,
         backends=backends,
+        watchdog=watchdog,
         identify=identify,
         slot_lease_s=SLOT_LEASE_S,
         poll_interval_s=settings.poll_interval_s,
@@ -171,6 +159,13 @@ def _upkeep(
 
 def _journal(pool: Pool, clock: Clock) -> PostgresUsageJournal:
     return PostgresUsageJournal(pool, clock_s=clock.monotonic_s)
+
+
+def _sealer(settings: Settings, pool: Pool, clock: Clock) -> SealAudit | None:
+    if not settings.audit_seal_key:
+        return None
+    current, *_ = settings.need_audit_seal_keys()
+    return SealAudit(seals=PostgresAuditSeals(pool), key=SealKey.made_from(current), clock=clock)
 
 
 def _watch(settings: Settings, address: DatabaseAddress, process_id: UUID, upkeep: Upkeep) -> Watch:
@@ -188,6 +183,7 @@ class Parts(containers.DeclarativeContainer):
     settings: providers.Provider[Settings] = providers.Dependency(instance_of=Settings)
 
     clock: providers.Provider[Clock] = providers.Singleton(SystemClock)
+    shared_time: providers.Provider[SharedTime] = providers.Singleton(SharedTime, clock)
     entropy: providers.Provider[Entropy] = providers.Singleton(SystemEntropy)
     passwords: providers.Provider[Argon2Passwords] = providers.Singleton(Argon2Passwords)
 
@@ -202,10 +198,23 @@ class Parts(containers.DeclarativeContainer):
     scripts: providers.Provider[Scripts] = providers.Singleton(read_scripts)
     limit_lane: providers.Provider[LimitLane] = providers.Singleton(_limit_lane, settings, scripts)
     limits: providers.Provider[LimitStore] = providers.Singleton(RedisLimitStore, limit_lane, scripts)
-    key_cache: providers.Provider[KeyCache] = providers.Singleton(_key_cache, limit_lane, clock, settings)
+    key_cache: providers.Provider[KeyCache] = providers.Singleton(_key_cache, limit_lane, shared_time, settings)
 
     model_backends: providers.Provider[Sequence[ModelBackend]] = providers.Singleton(_backends, settings)
-    backends: providers.Provider[Backends] = providers.Singleton(Backends, model_backends)
+    live_calls: providers.Provider[LiveCalls] = providers.Singleton(
+        LiveCalls, clock, providers.Singleton(call_bounds.deadlines, settings)
+    )
+    signs: providers.Provider[SignsOfLife] = providers.Singleton(SignsOfLife, live_calls, clock)
+    backends: providers.Provider[Backends] = providers.Singleton(Backends, model_backends, signs)
+    wedge_board: providers.Provider[WedgeBoard] = providers.Singleton(RedisWedgeBoard, limit_lane)
+    watchdog: providers.Provider[Watchdog] = providers.Singleton(
+        Watchdog,
+        backends=backends,
+        signs=signs,
+        board=wedge_board,
+        entropy=entropy,
+        patience_s=settings.provided.first_byte_timeout_s,
+    )
     turns: providers.Provider[RedisTurns] = providers.Singleton(
         _turns, settings, model_backends, limit_lane, scripts, process_id
     )
@@ -217,11 +226,8 @@ class Parts(containers.DeclarativeContainer):
     tracing: providers.Provider[Tracing | None] = providers.Singleton(_tracing, settings)
     observer: providers.Provider[CallObserver] = providers.Singleton(_observer, settings, registry, tracing)
 
-    live_calls: providers.Provider[LiveCalls] = providers.Singleton(
-        LiveCalls, clock, providers.Singleton(_deadlines, settings)
-    )
     identify: providers.Provider[Identify] = providers.Singleton(
-        _identify, settings, register, key_cache, passwords, clock
+        _identify, settings, register, key_cache, passwords, shared_time
     )
     admit: providers.Provider[Admit] = providers.Singleton(Admit, limits=limits, ledger=ledger)
     prompts: providers.Provider[PromptParts] = providers.Singleton(
@@ -237,8 +243,9 @@ class Parts(containers.DeclarativeContainer):
         backends=backends,
         turns=turns,
         live_calls=live_calls,
+        watchdog=watchdog,
         clock=clock,
-        caps=providers.Singleton(_caps, settings),
+        caps=providers.Singleton(call_bounds.caps, settings),
         observer=observer,
         keep=prompts.provided.keep,
     )
@@ -249,8 +256,9 @@ class Parts(containers.DeclarativeContainer):
         Readiness, ledger=ledger, limits=limits, journal=journal, backends=backends
     )
     upkeep: providers.Provider[Upkeep] = providers.Singleton(
-        _upkeep, settings, live_calls, limits, turns, backends, identify
+        _upkeep, settings, live_calls, limits, turns, backends, watchdog, identify
     )
+    sealer: providers.Provider[SealAudit | None] = providers.Singleton(_sealer, settings, pool, clock)
     watch: providers.Provider[Watch] = providers.Singleton(_watch, settings, database, process_id, upkeep)
     door: providers.Provider[Door] = providers.Singleton(
         Door,
@@ -260,7 +268,7 @@ class Parts(containers.DeclarativeContainer):
         journal=journal,
         observer=observer,
         entropy=entropy,
-        intake=providers.Singleton(_intake, settings),
+        intake=providers.Singleton(call_bounds.intake, settings),
     )
     exposition: providers.Provider[Exposition] = providers.Singleton(
         Exposition,
@@ -278,5 +286,6 @@ class Parts(containers.DeclarativeContainer):
             watch=watch,
             limit_lane=limit_lane,
             prompts=prompts,
+            sealer=sealer,
         ),
     )

@@ -74,6 +74,16 @@ def examine_secrets(settings: Settings, *, prompt_log_keys: int | None) -> Seque
         former = len(settings.key_pepper) - 1
         beside = f", and {former} former ones" if former else ""
         findings.append(ok("key_pepper", f"KEY_PEPPER is set{beside}."))
+    if settings.audit_seal_key:
+        findings.append(ok("audit_seal_key", "AUDIT_SEAL_KEY is set: the audit is sealed."))
+    else:
+        findings.append(
+            warning(
+                "audit_seal_key",
+                "AUDIT_SEAL_KEY is not set: whoever can write the database can change the audit unnoticed.",
+                f"Set AUDIT_SEAL_KEY ({HOW_TO_MAKE_A_PEPPER}), the same for every gateway.",
+            )
+        )
     if prompt_log_keys and not settings.prompt_log_key:
         findings.append(
             problem(

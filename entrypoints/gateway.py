@@ -148,6 +148,9 @@ async def open_gateway(settings: Settings, parts: Parts | None = None) -> AsyncI
         ]
         if prompts.log is not None:
             loops.append(asyncio.create_task(prompts.log.run(), name="prompt log"))
+        sealer = parts.sealer()
+        if sealer is not None:
+            loops.append(asyncio.create_task(sealer.run(), name="audit seals"))
         for loop in loops:
             gateway.watch_over(loop)
         stack.push_async_callback(_cancel, loops)

@@ -1,6 +1,7 @@
 """Logs: one JSON object a line on standard error, made by structlog, the same for ours and for libraries' lines.
 
-No line ever holds a whole API key: what looks like one is blotted out on the last step, whoever wrote it.
+No line ever holds a whole API key: what looks like one is blotted out on the last step, whoever wrote it. Nor does one
+hold the text of an error that nobody expected (`tracebacks.py`).
 """
 
 from __future__ import annotations
@@ -18,16 +19,12 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from domain.keys import blotted
 from entrypoints.settings_words import LogFormat, LogLevel
+from entrypoints.tracebacks import as_objects, as_text
 
-_KEY = re.compile(r"nz_[0-9A-Za-z]{20,}")
-_BLOT = "nz_***"
-# Without local variables: they hold prompts and backend tokens.
-_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
-
-
-def _blot(line: str) -> str:
-    return _KEY.sub(_BLOT, line) if "nz_" in line else line
+_OBJECTS_OF_ASYNCIO = re.compile(r"<.*>", re.DOTALL)
+"""Tasks and futures, whose text has the results and errors that they carry."""
 
 
 def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
@@ -35,7 +32,7 @@ def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
         line = msgspec.json.encode(event, enc_hook=repr).decode()
     except UnicodeEncodeError:  # half a surrogate pair, as file names have it that are no text
         line = json.dumps(event, default=repr)
-    return _blot(line)
+    return blotted(line)
 
 
 class _Console:
@@ -45,7 +42,7 @@ class _Console:
         self._render = structlog.dev.ConsoleRenderer(colors=stream.isatty())
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
-        return _blot(str(self._render(logger, method, event)))
+        return blotted(str(self._render(logger, method, event)))
 
 
 class _Printed(structlog.PrintLogger):
@@ -67,7 +64,7 @@ def set_up_logs(level: LogLevel, form: LogFormat, stream: TextIO | None = None) 
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _TRACEBACKS if form is LogFormat.JSON else structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(as_objects if form is LogFormat.JSON else as_text),
     ]
     render: Any = _as_json if form is LogFormat.JSON else _Console(out)
     structlog.configure(
@@ -79,7 +76,7 @@ def set_up_logs(level: LogLevel, form: LogFormat, stream: TextIO | None = None) 
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, _logger_name],
+            foreign_pre_chain=[*shared, _logger_name, _without_objects],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
@@ -88,6 +85,13 @@ def set_up_logs(level: LogLevel, form: LogFormat, stream: TextIO | None = None) 
     root.setLevel(max(threshold, logging.INFO))
     for chatty in ("alembic", "aiohttp", "asyncio", "httpx", "hypercorn.error", "psycopg", "psycopg.pool"):
         logging.getLogger(chatty).setLevel(max(threshold, logging.WARNING))
+
+
+def _without_objects(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """What asyncio says of a task that nobody has awaited, or that took long."""
+    if event["logger"] == "asyncio":
+        event["event"] = _OBJECTS_OF_ASYNCIO.sub("<withheld>", str(event["event"]))
+    return event
 
 
 def _logger_name(logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -13,6 +13,7 @@ from application.administer_tenants import AdministerTenants, Announcer
 from application.read_prompts import ReadPrompts
 from domain.faults import FaultCode, StoreUnavailable
 from domain.ports.audit_reader import AuditReader
+from domain.ports.audit_seals import SealedAudit
 from domain.ports.prompt_journal import KeptPrompts
 from domain.ports.registers import TenantRegister
 from domain.ports.surroundings import Clock, Entropy, PasswordHash
@@ -34,6 +35,7 @@ class OperatorTools:
     entropy: Entropy
     clock: Clock
     audit: AuditReader
+    sealed_audit: SealedAudit
     usage: UsageReader
     kept_prompts: KeptPrompts
     read_prompts: Callable[[str], AbstractAsyncContextManager[ReadPrompts]]
@@ -78,6 +80,7 @@ async def operator_tools(settings: Settings) -> AsyncIterator[OperatorTools]:
     from adapters.postgres.kept_prompts import PostgresKeptPrompts  # noqa: PLC0415
     from adapters.postgres.pool import Pool  # noqa: PLC0415
     from adapters.postgres.registers import PostgresTenantRegister  # noqa: PLC0415
+    from adapters.postgres.sealed_audit import PostgresSealedAudit  # noqa: PLC0415
     from adapters.postgres.usage_reader import PostgresUsageReader  # noqa: PLC0415
     from adapters.system.clock import SystemClock  # noqa: PLC0415
     from adapters.system.entropy import SystemEntropy  # noqa: PLC0415
@@ -97,6 +100,7 @@ async def operator_tools(settings: Settings) -> AsyncIterator[OperatorTools]:
             entropy=SystemEntropy(),
             clock=SystemClock(),
             audit=PostgresAuditReader(pool),
+            sealed_audit=PostgresSealedAudit(pool),
             usage=PostgresUsageReader(pool),
             kept_prompts=kept,
             read_prompts=partial(_read_prompts, settings, kept),

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def quickstart(settings: Settings, wishes: Wishes) -> None:
     listener = listen(wishes.host, wishes.port)  # first, because it fails fastest
     with contextlib.ExitStack() as stack:
         stores = _stores(settings, wishes, screen, stack)
-        settings = _with_pepper(_with_stores(settings, stores), wishes.state_dir)
+        settings = _with_secrets(_with_stores(settings, stores), wishes.state_dir)
         keep_in(wishes.state_dir, _kept(settings, stores))
         _log_to_file(settings, wishes.state_dir, stack)
         applied = upgrade(settings.need_database_url().unwrap())
@@ -121,17 +121,26 @@ def _with_stores(settings: Settings, stores: EmbeddedStores | None) -> Settings:
     return attrs.evolve(settings, database_url=Secret(stores.database_url), redis_url=Secret(stores.redis_url))
 
 
-def _with_pepper(settings: Settings, state: Path) -> Settings:
-    """A ring with what was given first; what was kept stays in it, so that the keys made under it stay good."""
-    kept = kept_in(state).get("KEY_PEPPER", "").split(",")
-    ring = [*(pepper.unwrap() for pepper in settings.key_pepper), *filter(None, kept)] or [secrets.token_hex(32)]
-    return attrs.evolve(settings, key_pepper=tuple(map(Secret, dict.fromkeys(ring))))
+def _with_secrets(settings: Settings, state: Path) -> Settings:
+    """Rings with what was given first; what was kept stays in them, so that what was made under it stays good."""
+    kept = kept_in(state)
+    return attrs.evolve(
+        settings,
+        key_pepper=_ring(settings.key_pepper, kept.get("KEY_PEPPER", "")),
+        audit_seal_key=_ring(settings.audit_seal_key, kept.get("AUDIT_SEAL_KEY", "")),
+    )
+
+
+def _ring(given: Sequence[Secret], kept: str) -> tuple[Secret, ...]:
+    ring = [*(secret.unwrap() for secret in given), *filter(None, kept.split(","))] or [secrets.token_hex(32)]
+    return tuple(map(Secret, dict.fromkeys(ring)))
 
 
 def _kept(settings: Settings, stores: EmbeddedStores | None) -> Mapping[str, str]:
     """What the next start and other commands need and nobody else knows."""
-    pepper = {"KEY_PEPPER": ",".join(part.unwrap() for part in settings.key_pepper)}
-    return pepper if stores is None else pepper | {"DATABASE_URL": stores.database_url, "REDIS_URL": stores.redis_url}
+    rings = {"KEY_PEPPER": settings.key_pepper, "AUDIT_SEAL_KEY": settings.audit_seal_key}
+    kept = {name: ",".join(secret.unwrap() for secret in ring) for name, ring in rings.items()}
+    return kept if stores is None else kept | {"DATABASE_URL": stores.database_url, "REDIS_URL": stores.redis_url}
 
 
 def _log_to_file(settings: Settings, state: Path, stack: contextlib.ExitStack) -> None:

@@ -29,14 +29,9 @@ from entrypoints.settings_checks import (
     positive,
     printable,
 )
-from entrypoints.settings_reading import NOT_REPEATED, Network, merged, read_values
+from entrypoints.settings_reading import Network, means, merged, read_values
 from entrypoints.settings_together import REMEDIES, contradictions
-from entrypoints.settings_words import HttpParser, LogFormat, LogLevel, Traces
-
-
-def means(sentence: str, *, may_be_secret: bool = False) -> Mapping[str, object]:
-    """What a setting is for, with its unit; for `.env.example` and the README."""
-    return {"meaning": sentence, NOT_REPEATED: may_be_secret}
+from entrypoints.settings_words import HttpParser, LogFormat, LogLevel, OnHangUp, Traces
 
 
 class SettingsError(Exception):
@@ -76,6 +71,15 @@ class Settings:
         metadata=means(
             "secret that logged prompts are encrypted with, for keys with `set-prompt-logging`; a ring like "
             "KEY_PEPPER, a former one as long as what was logged under it",
+            may_be_secret=True,
+        ),
+    )
+    audit_seal_key: tuple[Secret, ...] = attrs.field(
+        default=(),
+        validator=long_enough,
+        metadata=means(
+            "secret that the audit is sealed with, so that `audit verify` finds what was changed in it; a ring like "
+            "KEY_PEPPER, a former one as long as its seals are to be checked; without it nothing is sealed",
             may_be_secret=True,
         ),
     )
@@ -126,6 +130,12 @@ class Settings:
     )
     send_timeout_s: float = attrs.field(
         default=30.0, validator=positive, metadata=means("seconds that a client may leave its answer unread")
+    )
+    on_hang_up: OnHangUp = attrs.field(
+        default=OnHangUp.CUT, metadata=means("a call whose client leaves is cut, or with drain finished by its backend")
+    )
+    hang_up_drain_s: float = attrs.field(
+        default=60.0, validator=positive, metadata=means("seconds that drain gives such a call, which then is cut")
     )
     body_timeout_s: float = attrs.field(
         default=30.0, validator=positive, metadata=means("seconds in which a request's body must have come")
@@ -283,3 +293,8 @@ class Settings:
         """The ring that kept prompts are encrypted with, current first; or `SettingsError`."""
         self.need("PROMPT_LOG_KEY")
         return tuple(secret.unwrap().encode() for secret in self.prompt_log_key)
+
+    def need_audit_seal_keys(self) -> tuple[bytes, ...]:
+        """The ring that the audit is sealed with, current first; or `SettingsError`."""
+        self.need("AUDIT_SEAL_KEY")
+        return tuple(secret.unwrap().encode() for secret in self.audit_seal_key)

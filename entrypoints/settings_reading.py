@@ -27,6 +27,11 @@ NOT_REPEATED = "not_repeated"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+def means(sentence: str, *, may_be_secret: bool = False) -> Mapping[str, object]:
+    """What a setting is for, with its unit; for `.env.example` and the README."""
+    return {"meaning": sentence, NOT_REPEATED: may_be_secret}
+
+
 def merged(environ: Mapping[str, str], *files: Path | None) -> dict[str, str]:
     """All variables that are set and not empty; the environment before the files, an earlier file before a later."""
     layers: list[Mapping[str, str]] = [environ, *(env_file.read(file) for file in files if file is not None)]

@@ -20,6 +20,7 @@ REMEDIES = {
     "REDIS_URL": "set it to redis://host:6379/0, or run `neuronetz-gateway quickstart`, which brings its own store",
     "KEY_PEPPER": f"{HOW_TO_MAKE_A_PEPPER}, {_KEEP_IT}",
     "PROMPT_LOG_KEY": f"prompts are encrypted with what is made from it, so {HOW_TO_MAKE_A_PEPPER}, {_KEEP_IT}",
+    "AUDIT_SEAL_KEY": f"the audit is sealed with what is made from it, so {HOW_TO_MAKE_A_PEPPER}, {_KEEP_IT}",
     "OLLAMA_BACKENDS": "it lists no backend, so add one with `neuronetz-gateway add-backend NAME URL`",
 }
 """What to do about a variable that is not set."""

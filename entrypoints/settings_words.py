@@ -28,6 +28,13 @@ class Traces(StrEnum):
     OTLP = "otlp"
 
 
+class OnHangUp(StrEnum):
+    """What becomes of a call at its backend when its client leaves."""
+
+    CUT = "cut"
+    DRAIN = "drain"
+
+
 class HttpParser(StrEnum):
     """Who reads HTTP/1."""
 

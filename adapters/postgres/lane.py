@@ -143,14 +143,28 @@ class Lane:
     # ---- the owner ----
 
     async def _run(self) -> None:
+        """Outlives its own bugs: without an owner every caller would wait in vain, and nobody would know why."""
+        failed = False
         while True:
-            if self._wire is None or self._wire.lost:
-                await self._reconnect()
-            elif self._queue:
-                await self._carry(self._wire, self._queue.take())
-            else:
-                self._awake.clear()
-                await self._awake.wait()
+            try:
+                if failed:
+                    failed = False
+                    await asyncio.sleep(_LONGEST_PAUSE_S)
+                await self._go_on()
+            except Exception:  # noqa: BLE001  as above; the log tells
+                failed = True
+                _log.exception("ledger_lane_failed")
+                if self._wire is not None:
+                    self._wire.close()
+
+    async def _go_on(self) -> None:
+        if self._wire is None or self._wire.lost:
+            await self._reconnect()
+        elif self._queue:
+            await self._carry(self._wire, self._queue.take())
+        else:
+            self._awake.clear()
+            await self._awake.wait()
 
     async def _carry(self, wire: Wire, batch: Batch) -> None:
         if not batch.entries:
@@ -170,12 +184,18 @@ class Lane:
             self._count_unsettled(-len(batch.settles))
 
     async def _send(self, wire: Wire, settles: Sequence[Settled], holds: Sequence[Asked]) -> Sequence[HoldVerdict]:
-        question = batch_words(self._process_id.hex, [s.words for s in settles], [h.words for h in holds])
-        answer = await wire.ask(question, patience_s=self._settings.statement_timeout_s + 1)
         try:
+            question = batch_words(self._process_id.hex, [s.words for s in settles], [h.words for h in holds])
+            answer = await wire.ask(question, patience_s=self._settings.statement_timeout_s + 1)
             return read_verdicts(answer, len(holds))
+        except (ConnectionLost, StatementFailed):
+            raise
         except ValueError as error:
             raise StatementFailed("", str(error)) from error
+        except Exception as error:  # a bug: the batch must not be lost by it, and what the wire is at is not known
+            wire.close()
+            _log.exception("ledger_batch_not_sent")
+            raise StatementFailed("", type(error).__name__) from error
 
     def _count_unsettled(self, change: int) -> None:
         self._unsettled += change
@@ -212,6 +232,7 @@ class Lane:
                 failed.append(waiting[0])
             except ConnectionLost:
                 self._queue.put_back([*failed, *waiting])
+                await asyncio.sleep(_pause_s(self._failures))  # a bug may have ended it, and may do so again
                 return True
             else:
                 self._count_unsettled(-1)

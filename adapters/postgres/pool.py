@@ -139,15 +139,17 @@ class Pool:
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + patience_s
         connection = await self._living(deadline_s) or await self._new(deadline_s)
-        guard = loop.call_at(deadline_s, cut, connection)
+        guard, cancelled = loop.call_at(deadline_s, cut, connection), False
         try:
             yield connection
         except asyncio.CancelledError:
+            cancelled = True
             cut(connection)  # what it was doing is not known any more
             raise
         finally:
             guard.cancel()
-            await self._take_back(connection)
+            # One that was cut may look idle, if its last answer had come: the next one to borrow it would meet its end.
+            await self._take_back(connection, whole=not cancelled and loop.time() < deadline_s)
 
     async def _living(self, deadline_s: float) -> Connection | None:
         loop = asyncio.get_running_loop()
@@ -160,7 +162,7 @@ class Pool:
                 await connection.execute("")
             except psycopg.Error:
                 await connection.close()
-            except asyncio.CancelledError:
+            except BaseException:
                 await connection.close()
                 raise
             else:
@@ -173,14 +175,14 @@ class Pool:
         async with asyncio.timeout_at(deadline_s):
             return await psycopg.AsyncConnection.connect(autocommit=True, row_factory=dict_row, **self._parameters)
 
-    async def _take_back(self, connection: Connection) -> None:
-        if connection.closed or connection.info.transaction_status is not TransactionStatus.IDLE:
+    async def _take_back(self, connection: Connection, *, whole: bool) -> None:
+        if not whole or connection.closed or connection.info.transaction_status is not TransactionStatus.IDLE:
             await connection.close()
         else:
             self._idle.append((connection, asyncio.get_running_loop().time()))
 
 
-def cut(connection: psycopg.AsyncConnection[DictRow]) -> None:
+def cut(connection: psycopg.AsyncConnection[Any]) -> None:
     """Ends a connection from outside, whatever waits on it: that meets an end of file at once."""
     if connection.closed:
         return

@@ -15,7 +15,8 @@ keys itself; only running streams are cut later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -27,6 +28,7 @@ import structlog
 
 from adapters.postgres.address import DatabaseAddress
 from adapters.postgres.beat import beat
+from adapters.postgres.pool import cut
 
 _log = structlog.get_logger("neuronetz")
 
@@ -81,6 +83,10 @@ class WatchSettings:
     stale_after_s: float = 60.0
     """A process that has not beaten for so long is dead, and its holds are charged in full."""
     partitions_every_s: float = 86_400.0
+    answer_s: float = 3.5
+    """How long it waits for an answer before it takes the connection for dead: together with `reread_every_s` it bounds
+    how late the streams of a revoked key are cut.
+    """
 
 
 @attrs.define
@@ -136,7 +142,7 @@ class Watch:
     async def _open(self) -> psycopg.AsyncConnection:
         parameters = self._address.parameters(
             name=f"neuronetz-watch {self._process_id.hex}",
-            settings={"statement_timeout": "10000", "lock_timeout": "5000"},
+            settings={"statement_timeout": "3000", "lock_timeout": "2000"},
         )
         return await psycopg.AsyncConnection.connect(autocommit=True, **parameters)
 
@@ -150,7 +156,8 @@ class Watch:
             _Job(settings.partitions_every_s, self._make_partitions),
         ]
         try:
-            await connection.execute(f"listen {CHANNEL}")
+            with self._answered(connection):
+                await connection.execute(f"listen {CHANNEL}")
             while True:
                 for job in jobs:
                     if loop.time() >= job.due_s:
@@ -164,6 +171,18 @@ class Watch:
         except asyncio.CancelledError:
             await self._take_leave(connection)
             raise
+
+    @contextmanager
+    def _answered(self, connection: psycopg.AsyncConnection) -> Iterator[None]:
+        """Around every question: no answer in time is the end of the connection.
+
+        The server bounds its own work; this is for the answer that is lost on its way, of which TCP need not hear.
+        """
+        timer = asyncio.get_running_loop().call_later(self._settings.answer_s, cut, connection)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     async def _take_leave(self, connection: psycopg.AsyncConnection) -> None:
         """On a connection of its own: the cancelled one may be in the middle of something."""
@@ -187,16 +206,19 @@ class Watch:
         except msgspec.DecodeError:
             _log.warning("notice_not_ours", channel=CHANNEL)
             return
-        rows = await (await connection.execute(_NAMED, {"scope": notice.scope})).fetchall()
+        with self._answered(connection):
+            rows = await (await connection.execute(_NAMED, {"scope": notice.scope})).fetchall()
         await self._tell(_Notice(*rows[0]) if rows else notice)
 
     async def _reread(self, connection: psycopg.AsyncConnection) -> None:
-        row = await (await connection.execute("select neuronetz.ledger_now()")).fetchone()
+        with self._answered(connection):
+            row = await (await connection.execute("select neuronetz.ledger_now()")).fetchone()
         if row is None:
             raise AssertionError("a select without a table has one row")
         now: datetime = row[0]
         since = now - _FIRST_LOOK_BACK if self._seen_until is None else self._seen_until - _OVERLAP
-        rows = await (await connection.execute(_CHANGED, {"since": since})).fetchall()
+        with self._answered(connection):
+            rows = await (await connection.execute(_CHANGED, {"since": since})).fetchall()
         changed = {str(key or tenant) for tenant, key, _, _ in rows}
         self._told = {scope: generation for scope, generation in self._told.items() if scope in changed}
         for row in rows:
@@ -217,24 +239,29 @@ class Watch:
     # ---- upkeep ----
 
     async def _beat(self, connection: psycopg.AsyncConnection) -> None:
-        await beat(connection, self._process_id)
+        with self._answered(connection):
+            await beat(connection, self._process_id)
 
     async def _reap(self, connection: psycopg.AsyncConnection) -> None:
         stale_after = timedelta(seconds=self._settings.stale_after_s)
         while closed := await self._reap_some(connection, stale_after):
             self.holds.reaped += closed
             _log.warning("holds_reaped", holds=closed)
-        await connection.execute("select neuronetz.forget_the_dead(%s)", (stale_after,))
+        with self._answered(connection):
+            await connection.execute("select neuronetz.forget_the_dead(%s)", (stale_after,))
         await self._count_holds(connection)
 
     async def _count_holds(self, connection: psycopg.AsyncConnection) -> None:
-        row = await (await connection.execute(_HOLDS)).fetchone()
+        with self._answered(connection):
+            row = await (await connection.execute(_HOLDS)).fetchone()
         if row is not None:
             self.holds.open, self.holds.oldest_s = int(row[0]), float(row[1])
 
     async def _reap_some(self, connection: psycopg.AsyncConnection, stale_after: timedelta) -> int:
-        row = await (await connection.execute("select neuronetz.reap(%s)", (stale_after,))).fetchone()
+        with self._answered(connection):
+            row = await (await connection.execute("select neuronetz.reap(%s)", (stale_after,))).fetchone()
         return 0 if row is None else int(row[0])
 
     async def _make_partitions(self, connection: psycopg.AsyncConnection) -> None:
-        await connection.execute("select neuronetz.make_audit_partitions()")
+        with self._answered(connection):
+            await connection.execute("select neuronetz.make_audit_partitions()")

@@ -144,11 +144,16 @@ class PostgresUsageJournal(UsageJournal):
         self._counted.clear()
 
     async def _run(self) -> None:
+        """Outlives its own bugs: without a writer the journal would fill in silence."""
         again = False
         while True:
-            await asyncio.sleep(_PAUSE_S if again else EVERY_S)
-            self._turn_second()
-            again = not await self._write_all(again=again)
+            try:
+                await asyncio.sleep(_PAUSE_S if again else EVERY_S)
+                self._turn_second()
+                again = not await self._write_all(again=again)
+            except Exception:  # noqa: BLE001  as above; the log tells
+                again = True
+                _log.exception("notes_not_written", waiting=len(self._waiting))
 
     async def _write_all(self, *, again: bool) -> bool:
         while self._in_flight or self._waiting or self._lost:

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 
 from redis.exceptions import RedisError, ResponseError
 
+from adapters.redis import names
 from adapters.redis.scripts import Scripts
+from adapters.redis.wedge_board import said_by
 from adapters.redis.wire import Reply, Wire
 from adapters.redis.words import packed
 from domain.faults import FaultCode, StoreUnavailable
@@ -57,6 +59,9 @@ async def _facts(wire: Wire) -> LimiterFacts:
         most_bytes=int(said.get("maxmemory", "0")),
         saves=said.get("aof_enabled") == "1" or said.get("rdb_saves", "0") != "0",
         pings_ms=[await _ping_ms(wire) for _ in range(_PINGS)],
+        wedged=sorted(
+            runner for runner, wedged in said_by(await _ask(wire, "HGETALL", names.WEDGED)).items() if wedged
+        ),
     )
 
 

@@ -13,7 +13,8 @@ What it keeps:
 - An answer comes within the budget, or the question fails. It is never asked again: it may have been answered.
 - A late reply is still taken off the front of the queue and thrown away, so no reply reaches another's question. When
   the oldest stays unanswered for long, the connection is given up, and all under way fail.
-- While there is no connection, questions fail at once. What was *told* (the end of a call) may be kept and sent later.
+- While there is no connection, questions fail at once. What was *told* (the end of a call) may be kept and sent later,
+  and so may what a server refuses that cannot write now.
 - `NOSCRIPT` says that nothing ran: the scripts are loaded and that command goes once more.
 """
 
@@ -24,51 +25,24 @@ import contextlib
 from collections import deque
 
 import attrs
+import structlog
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from adapters.redis.scripts import Scripts
+from adapters.redis.under_way import LaneCounts, UnderWay, will_pass
 from adapters.redis.wire import Reply, Wire, check_url
 from adapters.redis.words import packed
 from domain.faults import FaultCode, StoreUnavailable
 
+_log = structlog.get_logger("neuronetz")
+
 _FIRST_PAUSE_S = 0.02
-_LONGEST_PAUSE_S = 1.0
-_OPENING_S = 1.0
+_LONGEST_PAUSE_S = 0.25
+_OPENING_S = 1.0  # with the pause: how long after its return a server that did not answer may stay unused
+_TELL_AGAIN_S = 1.0
 _GIVE_UP_AFTER_S = 1.0
 _LAG_S = 0.02
 _REPLIES_A_TURN = 64
-
-
-@attrs.define(eq=False)
-class _UnderWay:
-    """A command whose reply has not come yet."""
-
-    command: bytes
-    due_s: float
-    answer: asyncio.Future[Reply] | None
-    """None for what was told."""
-    kept: bool = False
-    """Whether it survives the connection."""
-    again: bool = False
-    """Whether it was sent once more after `NOSCRIPT`."""
-    ends_loading: bool = False
-    """Whether it loads the last of the scripts."""
-
-
-@attrs.define
-class LaneCounts:
-    """What went wrong so far."""
-
-    late: int = 0
-    """Questions that got no answer within the budget."""
-    lost: int = 0
-    """Questions whose connection broke."""
-    refused: int = 0
-    """Error replies."""
-    broken: int = 0
-    """Connections that ended by themselves."""
-    dropped: int = 0
-    """What was told and could neither be sent nor kept."""
 
 
 class Lane:
@@ -93,7 +67,7 @@ class Lane:
         self._budget_s = budget_s
         self._wire: Wire | None = None
         self._trouble: Exception | None = None
-        self._under_way: deque[_UnderWay] = deque()
+        self._under_way: deque[UnderWay] = deque()
         self._outbox: list[bytes] = []
         self._kept: deque[bytes] = deque(maxlen=keep_at_most)
         self._loading = False
@@ -102,6 +76,8 @@ class Lane:
         self._reader: asyncio.Task[None] | None = None
         self._owner: asyncio.Task[None] | None = None
         self._sweep_at: asyncio.TimerHandle | None = None
+        self._sweep_due_s = 0.0
+        self._tell_kept_at: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Returns after the first attempt, good or bad; from then on it keeps itself connected."""
@@ -117,8 +93,9 @@ class Lane:
         if self._owner is not None:
             self._owner.cancel()
             await asyncio.wait({self._owner})
-        if self._sweep_at is not None:
-            self._sweep_at.cancel()
+        for timer in (self._sweep_at, self._tell_kept_at):
+            if timer is not None:
+                timer.cancel()
 
     @property
     def run_id(self) -> str:
@@ -141,14 +118,14 @@ class Lane:
             raise self._unavailable("The rate limiter cannot be reached.", self._trouble)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Reply] = loop.create_future()
-        self._put(_UnderWay(command, loop.time() + self._budget_s, answer))
+        self._put(UnderWay(command, loop.time() + self._budget_s, answer))
         return answer
 
     def tell(self, command: bytes, *, keep: bool) -> None:
         """Sends a command whose reply nobody awaits. One to `keep` must be harmless when it runs twice."""
         if self._wire is not None:
             due_s = asyncio.get_running_loop().time() + self._budget_s
-            self._put(_UnderWay(command, due_s, None, kept=keep))
+            self._put(UnderWay(command, due_s, None, kept=keep))
         elif keep:
             self._keep(command)
         else:
@@ -156,11 +133,11 @@ class Lane:
 
     # ---- handing in ----
 
-    def _put(self, sent: _UnderWay) -> None:
+    def _put(self, sent: UnderWay) -> None:
         self._under_way.append(sent)
         self._outbox.append(sent.command)
         self._wake.set()
-        if self._sweep_at is None:
+        if self._sweep_at is None or sent.due_s < self._sweep_due_s:  # it may be waiting to give up the connection
             self._arm(sent.due_s)
 
     def _keep(self, command: bytes) -> None:
@@ -168,22 +145,32 @@ class Lane:
             self.counts.dropped += 1
         self._kept.append(command)
 
+    def _tell_kept(self) -> None:
+        self._tell_kept_at = None
+        if self._wire is not None:
+            kept = list(self._kept)
+            self._kept.clear()
+            for command in kept:
+                self.tell(command, keep=True)
+
     # ---- the connection ----
 
     async def _stay_connected(self) -> None:
-        pause_s = _FIRST_PAUSE_S
+        """Outlives its own bugs: without an owner there would be no connection any more, and nobody would know why."""
+        pause_s = 0.0
         while True:
             try:
+                await asyncio.sleep(pause_s)
+                pause_s = min(max(2 * pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
                 wire = await Wire.open(self._url, self._scripts, timeout_s=_OPENING_S)
+                await self._serve(wire)
+                pause_s = _FIRST_PAUSE_S
             except (OSError, RedisError) as trouble:  # TimeoutError is an OSError
                 self._trouble = trouble
-                pause_s, waited_s = min(2 * pause_s, _LONGEST_PAUSE_S), pause_s
-            else:
-                pause_s = waited_s = _FIRST_PAUSE_S
-                await self._serve(wire)
-                self.counts.broken += 1
+            except Exception as bug:  # noqa: BLE001  as above; the log tells
+                self._trouble = bug
+                _log.exception("store_lane_failed")
             self._tried.set()
-            await asyncio.sleep(waited_s)
 
     async def _serve(self, wire: Wire) -> None:
         """Until the connection ends, for whatever reason."""
@@ -193,20 +180,20 @@ class Lane:
         both = {self._reader, writer}
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            self.counts.broken += 1
         finally:
+            ended = [task for task in both if task.done() and not task.cancelled()]
+            troubles = [end for task in ended if isinstance(end := task.exception(), Exception)]
             for task in both:
                 task.cancel()
-            ends = await asyncio.gather(*both, return_exceptions=True)
-            troubles = [end for end in ends if isinstance(end, Exception)]
             self._disconnected(troubles[0] if troubles else None)  # whatever it was: uvloop says RuntimeError
+            await asyncio.gather(*both, return_exceptions=True)
             await wire.close()
 
     def _connected(self, wire: Wire) -> None:
         self._wire, self._trouble = wire, None
-        kept = list(self._kept)
-        self._kept.clear()
-        for command in kept:
-            self.tell(command, keep=True)
+        if self._tell_kept_at is None:
+            self._tell_kept()
         self._tried.set()
 
     def _disconnected(self, trouble: Exception | None) -> None:
@@ -237,7 +224,7 @@ class Lane:
                 self._give(self._under_way.popleft(), reply)
             await asyncio.sleep(0)  # replies that are there already are read without a pause
 
-    def _give(self, sent: _UnderWay, reply: Reply) -> None:
+    def _give(self, sent: UnderWay, reply: Reply) -> None:
         if sent.ends_loading:
             self._loading = False
         if isinstance(reply, ResponseError):
@@ -245,30 +232,37 @@ class Lane:
         elif sent.answer is not None and not sent.answer.done():
             sent.answer.set_result(reply)
 
-    def _give_error(self, sent: _UnderWay, error: ResponseError) -> None:
+    def _give_error(self, sent: UnderWay, error: ResponseError) -> None:
         if isinstance(error, NoScriptError) and not sent.again:
             self._load_and_send_again(sent)
             return
         self.counts.refused += 1
+        if sent.kept and will_pass(error):
+            self._keep(sent.command)
+            if self._tell_kept_at is None:
+                self._tell_kept_at = asyncio.get_running_loop().call_later(_TELL_AGAIN_S, self._tell_kept)
         if sent.answer is not None and not sent.answer.done():
             sent.answer.set_exception(self._unavailable("The rate limiter cannot answer.", error))
         if isinstance(error, ReadOnlyError):  # it was made a replica; its name may lead to the new primary
             raise error
 
-    def _load_and_send_again(self, sent: _UnderWay) -> None:
+    def _load_and_send_again(self, sent: UnderWay) -> None:
         if sent.answer is not None and sent.answer.done():
             return
         if not self._loading:
             self._loading = True
             *first, last = self._scripts.loading
             for command in first:
-                self._put(_UnderWay(command, sent.due_s, None))
-            self._put(_UnderWay(last, sent.due_s, None, ends_loading=True))
+                self._put(UnderWay(command, sent.due_s, None))
+            self._put(UnderWay(last, sent.due_s, None, ends_loading=True))
         self._put(attrs.evolve(sent, again=True))
 
     # ---- lateness: one timer for all ----
 
     def _arm(self, at_s: float, *, patient: bool = True) -> None:
+        if self._sweep_at is not None:
+            self._sweep_at.cancel()
+        self._sweep_due_s = at_s
         self._sweep_at = asyncio.get_running_loop().call_at(at_s, self._sweep, at_s, patient)
 
     def _sweep(self, meant_s: float, patient: bool) -> None:  # noqa: FBT001 - call_at passes by position

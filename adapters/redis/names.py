@@ -17,6 +17,8 @@ all of it; all of the turns' carry one tag for the same reason.
 `nz:{turns}:wishes`   hash      the same -> the backends it can use
 `nz:{turns}:at:name`  zset      turn id -> when its lease of that backend ends, in ms
 `nz:{turns}:to:id`    channel   what is given to those who wait in one process
+`nz:{turns}:wedged`   hash      backend and model -> whether the model answers there
+`nz:{turns}:probe:..` string    that a gateway probes this model at this backend now
 ====================  ========  ====================================================================
 """
 
@@ -70,6 +72,15 @@ def turns_at(backend: str) -> str:
 def turns_given_to(process_id: str) -> str:
     """The channel of one process. The script says the same name."""
     return f"nz:{{turns}}:to:{process_id}"
+
+
+WEDGED = "nz:{turns}:wedged"
+"""What gateways tell each other of models that do not answer any more."""
+
+
+def probed(backend: str, model: str) -> str:
+    """Whoever sets it probes."""
+    return f"nz:{{turns}}:probe:{backend} {model}"
 
 
 def hour_key(key_id: str) -> str:

@@ -2,7 +2,7 @@
 
 When the store has lost a tenant's windows, they are restored from the ledger first. Restoring starts a new epoch, and
 the ledger refuses holds that were admitted under a former one, so that a call admitted before the loss and not yet on
-record cannot slip past the restored windows.
+record cannot slip past the restored windows. Should the epoch start and the restoring never come, `renew` heals it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from application.single_flight import SingleFlight
 from domain.faults import FaultCode, StoreUnavailable
 from domain.policies import Caller
 from domain.ports.budget_ledger import BudgetLedger
-from domain.ports.limit_store import Admission, AdmissionRequest, Empty, LimitStore
+from domain.ports.limit_store import Admission, AdmissionRequest, Admitted, Empty, LimitStore
 
 TRIES = 3
 
@@ -53,6 +53,21 @@ class Admit:
                 return verdict
             await self._restoring.run(request.tenant_id, partial(self._restore, request.tenant_id))
         raise StoreUnavailable(FaultCode.LIMITER_UNAVAILABLE, "The rate limiter is being restored. Please try again.")
+
+    async def renew(self, question: AdmissionRequest, epoch: int) -> None:
+        """Restores windows whose admissions the ledger refuses. Whoever read newer facts may have died before it
+        restored them; then the ledger is an epoch ahead of the windows, and nobody would find them empty.
+
+        Args:
+            question: a look, which costs nothing.
+            epoch: the one that was refused; windows of another are left alone.
+
+        Raises:
+            StoreUnavailable: closed.
+        """
+        verdict = await self._limits.admit(question)
+        if isinstance(verdict, Admitted) and verdict.epoch == epoch:
+            await self._restoring.run(question.tenant_id, partial(self._restore, question.tenant_id))
 
     async def _restore(self, tenant_id: str) -> None:
         facts = await self._ledger.tenant_facts(tenant_id)

@@ -15,11 +15,13 @@ import structlog
 from application.afterwork import Afterwork
 from application.backends import Backends
 from application.live_calls import LiveCall, Waiting
+from application.watchdog import Watchdog
 from domain.calls import Bounds, PermittedCall
 from domain.faults import BackendFailed, BackendUnreachable, FaultCode, Overloaded
 from domain.ports.model_backend import Answer, UpstreamCall
 from domain.ports.surroundings import Clock
 from domain.ports.turns import Turn, Turns
+from domain.ports.wedge_board import Runner
 from domain.refusals import BackendRejected
 from domain.routing import in_tiers
 from domain.settlement import Sent
@@ -36,10 +38,13 @@ class Dispatch:
     turns: Turns
     clock: Clock
     afterwork: Afterwork
+    watchdog: Watchdog
     sent: Sent = Sent.NO
     backend: str | None = None
     answer: Answer | None = None
     _turn: Turn | None = None
+    _live: LiveCall | None = None
+    """The call itself, from its first piece on."""
     asked_s: float | None = None
     """When it began to wait for a turn, on the monotonic clock."""
     turn_s: float | None = None
@@ -55,12 +60,18 @@ class Dispatch:
             Fault: no backend could take it, nobody can say whether one may, or the one that did failed.
             BackendRejected: the backend refused the request.
         """
-        hosts = dict(self.backends.healthy_hosts(permitted.model.canonical))
+        model = permitted.model.canonical
+        hosts = dict(self.backends.healthy_hosts(model))
         self.asked_s = self.clock.monotonic_s()
         while hosts:
             self.turn_s = None
             self._turn = await self.turns.take(in_tiers(hosts))
-            name = self.backend = self._turn.backend
+            name = self._turn.backend
+            if Runner(name, model) in self.backends.wedged:  # found out while this call stood in line
+                self._end_turn()
+                del hosts[name]
+                continue
+            self.backend = name
             self.turn_s = self.clock.monotonic_s()
             upstream = UpstreamCall(request_id=request_id, call=permitted.call, model=hosts[name], bounds=bounds)
             try:
@@ -68,11 +79,19 @@ class Dispatch:
             except BackendUnreachable:
                 self._leave_unreachable(name, live)
                 del hosts[name]
-                if not hosts:
+                if not hosts or live.drains:
                     raise
-        raise Overloaded(FaultCode.NO_BACKEND, "No model backend is available now. Please try again.", retry_after_s=5)
+        raise self._nobody(model)
+
+    def _nobody(self, model: str) -> Overloaded:
+        if any(runner.model == model and self.backends.is_healthy(runner.backend) for runner in self.backends.wedged):
+            sentence = "This model has stopped answering; the gateway's operator must restart its backend."
+            return Overloaded(FaultCode.MODEL_WEDGED, sentence, retry_after_s=30)
+        sentence = "No model backend is available now. Please try again."
+        return Overloaded(FaultCode.NO_BACKEND, sentence, retry_after_s=5)
 
     async def _open(self, name: str, upstream: UpstreamCall, live: LiveCall) -> Piece:
+        runner = live.runner = Runner(name, upstream.model.canonical)
         live.waits_for, live.since_s = Waiting.FIRST_BYTE, self.clock.monotonic_s()
         self.sent = Sent.YES  # before the await: a cancelled send may have arrived
         try:
@@ -80,7 +99,7 @@ class Dispatch:
             self.answer = live.answer = answer
             piece = await answer.read()
         except asyncio.CancelledError:
-            self._abandon(name, upstream)
+            self._abandon(runner, upstream, live)
             raise
         except BackendRejected:
             self.sent = Sent.REFUSED
@@ -94,18 +113,22 @@ class Dispatch:
         if piece is None:
             raise BackendFailed("The model backend closed without an answer.")
         self.first_byte_s = self.clock.monotonic_s()
+        self._live = live
+        self.watchdog.answers(runner)
         if upstream.call.streamed and upstream.model.loaded:
             self.afterwork.learn(
                 name, upstream.model.canonical, upstream.bounds.prompt, self.first_byte_s - live.since_s
             )
         return piece
 
-    def _abandon(self, name: str, upstream: UpstreamCall) -> None:
+    def _abandon(self, runner: Runner, upstream: UpstreamCall, live: LiveCall) -> None:
         waited_s = self.clock.monotonic_s() - (self.turn_s or 0.0)
-        self.rest_s = self.afterwork.rest_s(name, upstream.model.canonical, upstream.bounds.prompt, waited_s)
+        self.rest_s = self.afterwork.rest_s(runner.backend, runner.model, upstream.bounds.prompt, waited_s)
+        if upstream.model.loaded:
+            self.watchdog.waited_in_vain(runner, live.since_s, streamed=upstream.call.streamed)
 
     def _leave_unreachable(self, name: str, live: LiveCall) -> None:
-        live.waits_for = Waiting.STORES  # the next turn is waited for, no first byte
+        live.waits_for, live.runner = Waiting.STORES, None  # the next turn is waited for, no first byte
         self.sent = Sent.NO
         self.backend = None
         self.backends.mark_unreachable(name)
@@ -119,6 +142,8 @@ class Dispatch:
     def leave(self) -> None:
         """Closes the answer and gives back the turn. Returns at once; may be called at any point."""
         self._end_turn()
+        if self._live is not None and self._live.runner is not None and self._live.waits_for is not Waiting.FIRST_BYTE:
+            self.watchdog.gave(self._live.runner, self._live.since_s)
         try:
             if self.answer is not None:
                 self.answer.close()

@@ -16,13 +16,14 @@ import attrs
 import structlog
 
 from application.presented import Presented
+from application.shared_time import SharedTime
 from application.single_flight import SingleFlight
 from domain.faults import Fault, FaultCode, StoreUnavailable
 from domain.keys import KeyState, PresentedKey, key_state, read_key
 from domain.policies import Caller, TenantState
 from domain.ports.key_cache import KeyCache
 from domain.ports.registers import KeyRegister, KnownKey
-from domain.ports.surroundings import Clock, PasswordHash
+from domain.ports.surroundings import PasswordHash
 from domain.refusals import Code, Refusal
 
 MOST_REMEMBERED = 10_000
@@ -77,7 +78,7 @@ class Identify:
         register: KeyRegister,
         cache: KeyCache,
         passwords: PasswordHash,
-        clock: Clock,
+        clock: SharedTime,
         peppers: Sequence[bytes],
         remember_s: float,
     ) -> None:
@@ -149,6 +150,8 @@ class Identify:
                 return caller
         self.checks.register += 1
         known = await self._register.find(key.prefix)
+        if known is not None:
+            self._clock.heard(known.as_of)
         if known is None or not await self._agrees(key, known):
             raise _unknown()
         if self._passwords.outdated(known.secret_hash):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from domain.bounds import OutputCaps, bounds_of
 from domain.calls import Call, PermittedCall
+from domain.keys import blotted
 from domain.models import Catalogue, canonical
 from domain.policies import Caller
 from domain.refusals import Code, Refusal
@@ -14,7 +15,7 @@ TURNED_BY_POLICY = frozenset({Code.MODEL_NOT_FOUND, Code.REQUEST_EXCEEDS_TPM})
 
 def not_found(model: str) -> Refusal:
     """The same words for a model that is not there and one that is not allowed: what exists is nobody's business."""
-    sentence = f"model '{model}' not found: `/api/tags` and `/v1/models` list those you may use"
+    sentence = f"model '{blotted(model)}' not found: `/api/tags` and `/v1/models` list those you may use"
     return Refusal(Code.MODEL_NOT_FOUND, sentence, param="model")
 
 

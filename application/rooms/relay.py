@@ -1,7 +1,8 @@
 """Room 7: pieces out as they come, each one counted, none kept.
 
 The backend is read into a bounded buffer by its adapter whatever the client does, so a slow reader never holds up a
-GPU; the sweep over live calls cuts a reader that lets the buffer fill.
+GPU; the sweep over live calls cuts a reader that lets the buffer fill. Of a call that drains, whose client is gone,
+pieces are counted and go nowhere.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ async def relay(
             raise BackendFailed(code=FaultCode.STREAM_BROKEN)
         if tally.over(bounds):
             raise CapBroken
-        if piece.raw:
+        if piece.raw and not live.drains:
             live.waits_for, live.since_s = Waiting.READER, clock.monotonic_s()
             await (reply.send(piece.raw) if reply.begun else reply.begin(rates, piece.raw))
         if tally.ended:
@@ -60,6 +61,8 @@ async def relay(
         piece = await answer.read()
     if not tally.ended:
         raise BackendFailed("The model backend broke off its answer. Please try again.", FaultCode.STREAM_BROKEN)
+    if live.drains:
+        return
     live.waits_for, live.since_s = Waiting.READER, clock.monotonic_s()
     if not reply.begun:
         await reply.begin(rates, b"")
@@ -91,6 +94,8 @@ async def relay_whole(
         parts.append(piece.raw)
         live.waits_for, live.since_s = Waiting.NEXT_BYTE, clock.monotonic_s()
         piece = await answer.read()
+    if live.drains:
+        return
     whole = b"".join(parts)
     live.waits_for, live.since_s = Waiting.READER, clock.monotonic_s()
     await reply.begin(rates, whole[:_SENT_AT_ONCE], length=len(whole))

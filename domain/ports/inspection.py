@@ -9,6 +9,8 @@ from typing import Protocol
 
 import attrs
 
+from domain.ports.wedge_board import Runner
+
 
 @attrs.frozen(kw_only=True)
 class ClockReading:
@@ -40,6 +42,8 @@ class BookFacts:
     """Holds closed for processes that died, in the last 24 h."""
     timed_out: Mapping[str, int]
     """Calls of the last hour that a backend let wait for their first byte past the deadline."""
+    unsealed_s: float | None
+    """Age of the oldest row of the audit that no seal covers; None when there is none, or no seal at all."""
     prompt_log_keys: int | None
     """Keys whose prompts are kept; None when this schema cannot keep any."""
 
@@ -84,6 +88,8 @@ class LimiterFacts:
     saves: bool
     """Whether it keeps an append-only file, or has ever saved."""
     pings_ms: Sequence[float]
+    wedged: Sequence[Runner] = ()
+    """What gateways have found to answer no call any more."""
 
 
 class DatabaseInspection(Protocol):

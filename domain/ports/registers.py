@@ -19,6 +19,8 @@ class KnownKey:
 
     caller: Caller
     secret_hash: str = attrs.field(repr=False)
+    as_of: datetime
+    """What the register's clock said; it decides when a key expires."""
 
 
 @attrs.frozen(kw_only=True)

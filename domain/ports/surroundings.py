@@ -14,7 +14,7 @@ class Clock(Protocol):
 
     @abstractmethod
     def now(self) -> datetime:
-        """Aware UTC; for what is shown and logged, and for expiry of cached identities."""
+        """Aware UTC; for what is shown and logged."""
 
     @abstractmethod
     def monotonic_s(self) -> float:

@@ -2,7 +2,8 @@
 
     1    it did not work          2    the command line is wrong (told by click)          130    Ctrl-C
 
-A traceback is shown only to those who set LOG_LEVEL=debug, because it may hold what should not be seen.
+Where it failed is shown only to those who set LOG_LEVEL=debug; an unexpected error's own text to nobody, because it may
+hold what should not be seen.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ STATUS_FAILED = 1
 STATUS_INTERRUPTED = 130
 STATUSES = {
     0: "it worked",
-    STATUS_FAILED: "it did not work, and stderr says what to do; or `doctor` found a problem",
+    STATUS_FAILED: "it did not work, and stderr says what to do; or `doctor` or `audit verify` found a problem",
     2: "the command line is wrong; nothing was done",
     STATUS_INTERRUPTED: "ended by Ctrl-C; but 0 where that is the way to end it (`serve`, `quickstart`, `top`)",
 }

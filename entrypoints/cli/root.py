@@ -12,6 +12,7 @@ import rich_click as click
 import structlog
 from click.exceptions import Exit
 
+from entrypoints import tracebacks
 from entrypoints.cli import (
     aliases,
     audit,
@@ -68,10 +69,10 @@ class _Root(click.RichGroup):
             raise Exit(STATUS_INTERRUPTED) from None
         except (click.ClickException, Exit, BrokenPipeError):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the last net: nothing of it may be told unseen
             told = sentences(error, session)
             if told is None and session.environ.get("LOG_LEVEL", "").lower() == "debug":
-                raise
+                click.echo(tracebacks.of(error), err=True)
             for sentence in told or [_unexpected(error)]:
                 complain(sentence)
             raise Exit(STATUS_FAILED) from None

@@ -11,6 +11,7 @@ import rich_click as click
 from entrypoints.cli.printing import examples, note, say
 from entrypoints.cli.problems import Failure
 from entrypoints.cli.session import Session
+from entrypoints.core_files import leave_none
 from entrypoints.listening import PortTaken
 from entrypoints.observability.listener import MetricsPortTaken
 from entrypoints.observing import set_up_logs
@@ -57,6 +58,7 @@ def serve(session: Session, *, host: str | None, port: int | None, processes: in
 
     settings = given(session.settings)
     settings.need("DATABASE_URL", "REDIS_URL", "KEY_PEPPER", "OLLAMA_BACKENDS")
+    leave_none()
     if settings.processes > 1:
         _serve_with_several(settings, lambda: given(session.read_again()), session.program)
     else:

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from application.live_calls import HUNG_UP, SHUT_DOWN, LiveCall
+from application.live_calls import SHUT_DOWN, Cut, LiveCall
 from application.look_up import LookUp
 from application.notes import note_of
 from application.pipeline import Pipeline
@@ -29,6 +29,7 @@ from domain.ports.call_observer import CallObserver, TurnedAway
 from domain.ports.surroundings import Entropy
 from domain.ports.usage_journal import UsageJournal
 from domain.refusals import Code, Refusal
+from domain.settlement import Outcome
 from entrypoints.http import looks
 from entrypoints.http.body_room import BodyRoom, Place
 from entrypoints.http.incoming import (
@@ -56,6 +57,7 @@ _log = structlog.get_logger("neuronetz")
 _NOT_SERVED = 1008
 """Policy violation (RFC 6455 section 7.4.1); before the handshake is accepted, servers send 403 for it."""
 _CLOSE = (b"connection", b"close")
+_NOT_WATCHED = Cut(Outcome.FAILED, internal_error())
 _ALIVE = b'{"status":"ok"}'
 
 
@@ -96,9 +98,7 @@ class Door:
         except Exception:  # noqa: BLE001  the last net: a bug is logged and answered, not told to the server
             _log.exception("request_failed", request_id=request_id)
             if not reply.begun:
-                fault = internal_error()
-                await reply.refuse(fault)
-                self._count(presented, reply, fault)
+                await self._turn_away(presented, reply, internal_error())
 
     async def _let_in(
         self, route: Route, presented: Presented, reply: HttpReply, scope: Scope, receive: Receive
@@ -248,8 +248,13 @@ async def _watch(live: LiveCall, reply: HttpReply, receive: Receive) -> None:
             pass
         stays = False
         if not reply.ending:
-            live.end(HUNG_UP)
-        await asyncio.wait([live.task])
+            live.hang_up()
+        if not live.drains:
+            await asyncio.wait([live.task])
     except asyncio.CancelledError:
         live.end(SHUT_DOWN)
+        raise
+    except Exception:
+        live.end(_NOT_WATCHED)
+        await asyncio.wait([live.task])  # which tells the client
         raise

@@ -85,6 +85,7 @@ FAULTS: Mapping[FaultCode, Shape] = {
     FaultCode.QUEUE_FULL: Shape(503, _OURS),
     FaultCode.QUEUE_TIMEOUT: Shape(503, _OURS),
     FaultCode.NO_BACKEND: Shape(503, _OURS),
+    FaultCode.MODEL_WEDGED: Shape(503, _OURS),
     FaultCode.BACKEND_UNREACHABLE: Shape(502, _OURS),
     FaultCode.BACKEND_FAILED: Shape(502, _OURS),
     FaultCode.BACKEND_TIMEOUT: Shape(504, _OURS),

@@ -35,9 +35,9 @@ class Head:
 
     method: str
     version: str
-    raw_path: bytes
-    query: bytes
-    headers: Headers
+    raw_path: bytes = attrs.field(repr=False)  # keys get pasted into any of these three
+    query: bytes = attrs.field(repr=False)
+    headers: Headers = attrs.field(repr=False)
     """Names in lower case."""
     length: int
     """Bytes of the body; 0 if it is chunked."""

@@ -24,7 +24,9 @@ from adapters.system.passwords import Argon2Passwords
 from application.backends import Backends
 from application.live_calls import LiveCalls
 from application.rooms.identify import Identify
+from application.seal_audit import SealAudit
 from domain.faults import StoreUnavailable
+from domain.models import shortest
 from domain.ports.turns import Turns
 from entrypoints.prompt_parts import PromptParts
 from entrypoints.version import own_version
@@ -48,6 +50,7 @@ class LiveParts:
     watch: Watch
     limit_lane: LimitLane
     prompts: PromptParts
+    sealer: SealAudit | None
 
 
 @attrs.frozen
@@ -72,6 +75,10 @@ def _backends_up(parts: LiveParts) -> Seen:
     return [((state.name,), float(state.healthy)) for state in parts.backends.states()]
 
 
+def _models_wedged(parts: LiveParts) -> Seen:
+    return [((state.name, shortest(model)), 1.0) for state in parts.backends.states() for model in state.wedged]
+
+
 def _in_flight(parts: LiveParts) -> Seen:
     taken = parts.turns.in_flight
     return [((state.name,), taken.get(state.name, 0)) for state in parts.backends.states()]
@@ -93,6 +100,10 @@ def _redis_connected(parts: LiveParts) -> float:
         return 0.0
 
 
+def _unsealed(parts: LiveParts) -> Seen:
+    return [] if parts.sealer is None else [((), parts.sealer.unsealed_s)]
+
+
 def _build(_parts: LiveParts) -> Seen:
     return [((own_version(),), 1.0)]
 
@@ -109,6 +120,15 @@ _LOOKS: Sequence[_Look] = (
     _gauge("neuronetz_asyncio_tasks", "Tasks of the event loop.", lambda _: len(asyncio.all_tasks())),
     _by(
         "backend", Kind.GAUGE, "neuronetz_backend_up", "Whether the backend answered when last looked at.", _backends_up
+    ),
+    _Look(
+        Family(
+            name="neuronetz_model_wedged",
+            kind=Kind.GAUGE,
+            meaning="1 for each model that does not answer any more at its backend, which must be restarted.",
+            labels=("backend", "model"),
+        ),
+        _models_wedged,
     ),
     _by("backend", Kind.GAUGE, "neuronetz_backend_in_flight", "Turns of this process at the backend.", _in_flight),
     _gauge(
@@ -186,6 +206,15 @@ _LOOKS: Sequence[_Look] = (
         "neuronetz_prompts_lost_total",
         "Prompts and answers that should have been kept and could not; the audit says whose.",
         lambda p: p.prompts.log.lost if p.prompts.log else 0,
+    ),
+    _Look(
+        Family(
+            name="neuronetz_audit_unsealed_seconds",
+            kind=Kind.GAUGE,
+            meaning="Age of the oldest row of the audit that has no seal; the same from every process, so take the "
+            "maximum. Absent without AUDIT_SEAL_KEY.",
+        ),
+        _unsealed,
     ),
 )
 OF_PARTS = tuple(look.family for look in _LOOKS)

@@ -17,7 +17,7 @@ from aiohttp import web
 from entrypoints.simulator import anthropic, control, listings, native, openai, replay, responses
 from entrypoints.simulator.behaviours import HEALTHY
 from entrypoints.simulator.doorstep import host_is_ours, origin_is_ours
-from entrypoints.simulator.exchange import Exchange
+from entrypoints.simulator.exchange import Exchange, left_by_reset
 from entrypoints.simulator.log import Ended, Entry
 from entrypoints.simulator.pipe import Pipe
 from entrypoints.simulator.refusal import Refused
@@ -161,9 +161,8 @@ class _Visit:
         if self._world.stopping:
             self._world.log.end(self._entry, Ended.STOPPED)
             return
-        reason = self._request.content.exception()
-        is_reset = isinstance(reason, OSError) and reason.errno is not None
-        self._world.log.end(self._entry, Ended.HANG_UP, hang_up_by="rst" if is_reset else "fin")
+        hang_up_by = "rst" if left_by_reset(self._request) else "fin"
+        self._world.log.end(self._entry, Ended.HANG_UP, hang_up_by=hang_up_by)
 
     async def _answer_or_refuse(self) -> web.StreamResponse:
         raw = await self._request.read() if self._request.can_read_body else b""

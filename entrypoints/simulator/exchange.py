@@ -33,6 +33,11 @@ class Exchange:
         """Write the end into the log of truth."""
         self.world.log.end(self.entry, ended)
 
+    @property
+    def was_reset(self) -> bool:
+        """Whether the client has left by a reset."""
+        return left_by_reset(self.request)
+
     async def reply(
         self, status: int, content_type: str, octets: bytes, *, ended: Ended = Ended.ANSWERED
     ) -> web.StreamResponse:
@@ -49,3 +54,9 @@ class Exchange:
         await pipe.finish()
         self.end(ended)
         return pipe.response
+
+
+def left_by_reset(request: web.Request) -> bool:
+    """Whether a connection that is gone was reset; otherwise it ended with a FIN."""
+    reason = request.content.exception()
+    return isinstance(reason, OSError) and reason.errno is not None

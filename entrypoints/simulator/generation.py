@@ -90,7 +90,8 @@ async def generate(exchange: Exchange, ask: Ask, voice: Voice) -> web.StreamResp
             return await (_stream(run) if ask.stream else _whole(run))
         return await (_stream_scripted(run) if ask.stream else _whole_scripted(run))
     except (asyncio.CancelledError, ConnectionError):
-        lose_slot = exchange.behaviour.lose_slot and entry.phase == "generating"
+        costly = exchange.behaviour.lose_slot or (exchange.world.settings.resets_cost_slots and exchange.was_reset)
+        lose_slot = costly and entry.phase == "generating"
         raise
     finally:
         runners.leave(runner, lose_slot=lose_slot)

@@ -75,6 +75,7 @@ class Runner:
         self.context = 0  # tokens; 0 while cold
         self.keep_alive_s = keep_alive_s  # infinite for ever
         self.in_flight = 0
+        self.lost = 0  # of those, how many have lost their slot and never leave
         self.slots = Slots(num_parallel)
         self.num_parallel = num_parallel
         self.idle = asyncio.Event()
@@ -168,14 +169,16 @@ class Runners:
         return runner
 
     def leave(self, runner: Runner, *, lose_slot: bool = False) -> None:
-        """Give the slot back; `lose_slot` never does."""
-        if not lose_slot:
-            runner.slots.give()
+        """Give the slot back. `lose_slot` never does: the request is in there for ever, so the model stays loaded."""
+        if lose_slot:
+            runner.lost += 1
+            return
+        runner.slots.give()
         runner.left()
 
     def reset(self) -> None:
         """Forget every idle runner, lost slots and abandoned prompts with it."""
-        self.by_digest = {digest: runner for digest, runner in self.by_digest.items() if runner.in_flight}
+        self.by_digest = {digest: runner for digest, runner in self.by_digest.items() if runner.in_flight > runner.lost}
 
     async def _wait_and_load(self, runner: Runner, context: int) -> None:
         await self._first_in_line()

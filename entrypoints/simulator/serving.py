@@ -111,6 +111,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         token_delay_s=options.token_delay_ms / 1000,
         prompt_delay_s_per_token=options.prompt_delay_ms_per_token / 1000,
         load_delay_s=options.load_delay_ms / 1000,
+        resets_cost_slots=options.resets_cost_slots,
         num_parallel=options.num_parallel,
         max_queue=options.max_queue,
         keep_alive_s=options.keep_alive_s,
@@ -161,6 +162,7 @@ def _parser(prog: str, port: int) -> argparse.ArgumentParser:
     add("--token-delay-ms", type=float, default=0.0, help="milliseconds before each token of an answer")
     add("--prompt-delay-ms-per-token", type=float, default=0.0, help="milliseconds to read each token of a prompt")
     add("--load-delay-ms", type=float, default=0.0, help="milliseconds to load a model")
+    add("--resets-cost-slots", action="store_true", help="a reset costs a slot for ever, as Ollama's may")
     add("--num-parallel", type=int, default=defaults.num_parallel, help="slots per model")
     add("--max-queue", type=int, default=defaults.max_queue, help="requests that may wait for a load")
     add("--keep-alive-s", type=float, default=defaults.keep_alive_s, help="idle seconds before an unload")

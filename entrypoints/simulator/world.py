@@ -29,6 +29,7 @@ class Settings:
         token_delay_s: time to generate one token.
         prompt_delay_s_per_token: time to evaluate one token of the prompt.
         load_delay_s: time to load a model.
+        resets_cost_slots: a reset while generating takes a slot for ever, until a restart (Ollama issue #17131).
         num_parallel: slots per runner (OLLAMA_NUM_PARALLEL; Ollama's default is 1).
         max_queue: requests that may wait for a load (OLLAMA_MAX_QUEUE).
         keep_alive_s: idle time before an unload (OLLAMA_KEEP_ALIVE).
@@ -46,6 +47,7 @@ class Settings:
     token_delay_s: float = 0.0
     prompt_delay_s_per_token: float = 0.0
     load_delay_s: float = 0.0
+    resets_cost_slots: bool = False
     num_parallel: int = 4
     max_queue: int = 512
     keep_alive_s: float = 300.0
