@@ -10,11 +10,13 @@ one-line text is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import aiohttp
 
 from domain.faults import BackendFailed, BackendFault, BackendTimeout, BackendUnreachable
 
+_BROKE = partial(BackendFailed, lost=True)
 LIBRARY_ERRORS: tuple[type[Exception], ...] = (aiohttp.ClientError, aiohttp.EofStream, OSError, TimeoutError)
 """What aiohttp raises for a request. Cancellation is no error and passes."""
 
@@ -28,13 +30,13 @@ TABLE: tuple[tuple[type[Exception], Callable[[], BackendFault]], ...] = (
     (aiohttp.NonHttpUrlClientError, BackendUnreachable),
     # after that
     (aiohttp.ServerTimeoutError, BackendTimeout),
-    (aiohttp.ClientPayloadError, BackendFailed),
+    (aiohttp.ClientPayloadError, _BROKE),
     (aiohttp.ClientResponseError, BackendFailed),
-    (aiohttp.ClientConnectionError, BackendFailed),
+    (aiohttp.ClientConnectionError, _BROKE),
     (aiohttp.ClientError, BackendFailed),
-    (aiohttp.EofStream, BackendFailed),
+    (aiohttp.EofStream, _BROKE),
     (TimeoutError, BackendTimeout),
-    (OSError, BackendFailed),
+    (OSError, _BROKE),
 )
 """First match decides."""
 

@@ -12,6 +12,9 @@ the other side ends too, for a bounded time::
 
     in use --close()--> FIN sent, reading --their end, or time is up--> closed
 
+One that is dropped after a silence may lie on a line that died half: kept ones that were heard last before that silence
+are not used again (`Doubt`).
+
 Through TLS nothing can be half-closed: there a FIN would break the record layer before what the backend still
 writes. The connection is closed after what has come by then was read.
 """
@@ -19,6 +22,7 @@ writes. The connection is closed after what has come by then was read.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -30,6 +34,8 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 LINGER_S = 1.5
 LINGER_TLS_S = 0.05
+SILENT_S = 1.0
+"""A connection that is given up after so long without a byte casts doubt on the kept ones."""
 MOST_LINGER_BYTES = 32 * 1024 * 1024
 """A backend that keeps pouring after our FIN is cut off here."""
 MOST_BARREN_BYTES = 256 * 1024
@@ -93,12 +99,23 @@ class Farewell(asyncio.Protocol):
         self._on_lost(exc)
 
 
+class Doubt:
+    """What one silent connection says of a backend's others."""
+
+    def __init__(self) -> None:
+        self.since_s = -math.inf
+        """Kept connections that were heard last before this are not to be used (the loop's clock)."""
+
+
 class HalfClosing(ResponseHandler):
     """aiohttp's connection, which says farewell instead of hanging up, and bounds framing."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, lingering: set[Farewell]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, lingering: set[Farewell], doubt: Doubt) -> None:
         super().__init__(loop)
         self._lingering = lingering
+        self._doubt = doubt
+        self._quiet_since_s = loop.time()
+        """When a byte last came, or the request went."""
         self._fed_bytes = 0
         self._barren_bytes = 0
         self._answered = True
@@ -114,16 +131,23 @@ class HalfClosing(ResponseHandler):
         if transport is None or transport.is_closing():
             super().close()
             return
+        if not self._is_idle and not self.is_full and self._loop.time() - self._quiet_since_s >= SILENT_S:
+            self._doubt.since_s = max(self._doubt.since_s, self._quiet_since_s)
         self._exception = None
         self._payload = None
         self._drop_timeout()
         self.transport = None
         Farewell(self._lingering, self.connection_lost, self._loop).begin(transport)
 
+    def is_connected(self) -> bool:
+        """Whether it may be used. The pool asks this of those that it keeps."""
+        return super().is_connected() and not (self._is_idle and self._quiet_since_s < self._doubt.since_s)
+
     def set_response_params(self, **settings: Any) -> None:
         """A request begins: aiohttp says how its answer is to be read."""
         self._fed_bytes = self._barren_bytes = 0
         self._answered = False
+        self._quiet_since_s = self._loop.time()
         super().set_response_params(**settings)
 
     def feed_data(self, data: tuple[Any, Any], size: int = 0) -> None:
@@ -149,6 +173,8 @@ class HalfClosing(ResponseHandler):
         if data and self._is_idle:
             self.close()
             return
+        if data:
+            self._quiet_since_s = self._loop.time()
         super().data_received(data)
         payload = self._payload
         broken = self.exception()
@@ -181,10 +207,11 @@ class HalfClosingConnector(aiohttp.TCPConnector):
     def __init__(self, *, resolver: abc.AbstractResolver) -> None:
         super().__init__(resolver=resolver, limit=0)
         self.lingering: set[Farewell] = set()
+        self._doubt = Doubt()
         self._factory = partial(self._connection)  # aiohttp has no public name for it; a test watches the wire
 
     def _connection(self) -> ResponseHandler:
-        return HalfClosing(self._loop, self.lingering)
+        return HalfClosing(self._loop, self.lingering, self._doubt)
 
     async def until_parted(self) -> None:
         """Waits, bounded, until no half-closed connection is left."""

@@ -7,6 +7,7 @@ Whatever ends it early (a refusal to look at, a cancelled caller) closes it, whi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -31,7 +32,7 @@ from adapters.ollama.sse_anthropic import AnthropicStream
 from adapters.ollama.sse_responses import ResponsesStream
 from adapters.ollama.transport import OllamaTransport, UpstreamResponse
 from domain.calls import Call, Dialect, Endpoint
-from domain.faults import BackendFailed
+from domain.faults import BackendFailed, BackendFault
 from domain.models import Model
 from domain.ports.model_backend import Answer, ModelBackend, Survey, UpstreamCall
 from domain.refusals import BackendRejected
@@ -97,7 +98,8 @@ class OllamaBackend(ModelBackend):
     async def _refused(self, response: UpstreamResponse) -> BackendRejected | BackendFailed:
         octets = b""
         if response.encoding == "identity":
-            octets = await response.read_whole(MOST_ERROR_BYTES) or b""
+            with contextlib.suppress(BackendFault):  # the status tells; what comes after it may break off
+                octets = await response.read_whole(MOST_ERROR_BYTES) or b""
         text = text_of(octets)
         said = octets.decode("utf-8", "replace") if text is None else text
         _log.warning(
