@@ -16,14 +16,15 @@ from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import attrs
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 Address = Path | tuple[str, int]
 """A unix socket, or host and port."""
 _PIECE = 64 * 1024
+_OPENING = 2048
 _LINGER_BY_RESET = struct.pack("ii", 1, 0)
 
 
@@ -42,7 +43,7 @@ class Way:
     """How many bytes still pass before the connection that carries the next one ends; then it is None again."""
     cut_by: Literal["fin", "rst"] = "rst"
     passed: int = 0
-    """Bytes that have arrived."""
+    """Bytes that were sent on."""
 
     def clear(self) -> None:
         """Right again, from now on."""
@@ -57,6 +58,8 @@ class _Ends:
 
     near: asyncio.StreamWriter
     far: asyncio.StreamWriter
+    opening: bytearray = attrs.field(factory=bytearray)
+    """What was said first."""
 
     def reset(self) -> None:
         for writer in (self.near, self.far):
@@ -95,6 +98,7 @@ class FaultyLine:
         self.port = 0
         self._open: set[_Ends] = set()
         self._half_dead: set[_Ends] = set()
+        self._deaf: set[_Ends] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="faulty-line", daemon=True)
@@ -120,8 +124,14 @@ class FaultyLine:
         return urlunsplit(("redis", f"{login}@{self.netloc}" if login else self.netloc, "/0", "", ""))
 
     def database_url(self, real: str) -> str:
-        """The database's address by way of this line."""
-        return make_conninfo("", **conninfo_to_dict(real) | {"host": "127.0.0.1", "port": self.port})
+        """The database's URL by way of this line, as the gateway reads it."""
+        parts = conninfo_to_dict(real)
+        login = f"{quote(str(parts['user']), safe='')}:{quote(str(parts['password']), safe='')}"
+        return f"postgresql://{login}@{self.netloc}/{parts['dbname']}"
+
+    def lead_to(self, far: Address) -> None:
+        """Leads new connections elsewhere, as an address does that fails over; the old ones stay where they are."""
+        self._far = far
 
     # -- what is done at once ------------------------------------------------------------------------------------
 
@@ -136,6 +146,10 @@ class FaultyLine:
     def die_half(self) -> None:
         """Lets who connected believe that the connections live, while nobody is at their other end any more."""
         self._do(self._lose_the_far_ends())
+
+    def deafen(self, opening: bytes) -> None:
+        """Loses all further replies to those connections in whose first words this is. New ones hear."""
+        self._do(self._deafen(opening))
 
     def clear(self) -> None:
         """No faults, from now on."""
@@ -193,6 +207,9 @@ class FaultyLine:
             ends.far.transport.abort()
         await asyncio.sleep(0)
 
+    async def _deafen(self, opening: bytes) -> None:
+        self._deaf |= {ends for ends in self._open if opening in ends.opening}
+
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         if self.refuses:
@@ -230,7 +247,9 @@ class FaultyLine:
                 while piece := await source.read(_PIECE):
                     while way.held:  # noqa: ASYNC110 - it is set from another thread
                         await asyncio.sleep(0.01)
-                    if not way.lost:
+                    if way is self.there and len(ends.opening) < _OPENING:
+                        ends.opening.extend(piece[:_OPENING])
+                    if not (way.lost or (way is self.back and ends in self._deaf)):
                         await under_way.put((self._loop.time() + way.latency_s, piece))
             await under_way.put((0.0, b""))
             await delivery
@@ -256,9 +275,9 @@ class FaultyLine:
                     return
                 if way.cut_after is not None:
                     way.cut_after -= len(piece)
+                way.passed += len(piece)
                 target.write(piece)
                 await target.drain()
-                way.passed += len(piece)
                 if way.bytes_per_s:
                     await asyncio.sleep(len(piece) / way.bytes_per_s)
 

@@ -167,3 +167,36 @@ def test_an_end_of_one_side_is_passed_on_alone(line: FaultyLine) -> None:
         connection.sendall(b"last")
         connection.shutdown(socket.SHUT_WR)
         assert hear(connection, 100) == b"last"
+
+
+def test_replies_may_be_lost_to_one_kind_of_connection_alone(line: FaultyLine) -> None:
+    with dial(line) as watch, dial(line) as other:
+        for connection in (watch, other):
+            connection.sendall(b"I am the watch." if connection is watch else b"I am another.. ")
+            hear(connection, 15)
+        line.deafen(b"the watch")
+
+        for connection in (watch, other):
+            connection.sendall(b"again")
+        assert hear(other, 5) == b"again"
+        watch.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            watch.recv(1)
+    with dial(line) as next_watch:
+        next_watch.sendall(b"the watch")
+        assert hear(next_watch, 9) == b"the watch"
+
+
+def test_it_leads_new_connections_elsewhere_and_keeps_the_old_ones(line: FaultyLine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, dial(line) as old:
+        old.sendall(b"a")
+        assert old.recv(1) == b"a"
+        line.lead_to(other.getsockname())
+
+        with dial(line) as new:
+            new.sendall(b"b")
+            arrived, _ = other.accept()
+            with arrived:
+                assert arrived.recv(1) == b"b"
+        old.sendall(b"c")
+        assert old.recv(1) == b"c"
