@@ -22,6 +22,8 @@ import uvloop
 
 from entrypoints.embedded import EmbeddedStores
 from tests.bench.stage import Stage, knows_setting, open_stage
+from tests.figures.record import record
+from tests.figures.table import Figure
 from tests.soak.books import Books
 from tests.soak.cast import Cast, make_cast, write_models
 from tests.soak.changes import Changes
@@ -75,6 +77,10 @@ def soak(plan: Plan, stores: EmbeddedStores | None = None) -> int:
         run.read_logs()
         wrong += run.books.wrongs()
         _tell(run, report, stage)
+        if run.lasted_s >= LEAST_JUDGED_S * 1.5:
+            leaks = [row.what for row in run.samples.rows(run.lasted_s) if row.leaks]
+            told = ", ".join(leaks) or "0 within noise"
+            record(Figure.SOAK, told, good=not leaks, how=f"{plan.minutes:g} minutes of mixed traffic")
     return _verdict(wrong, report)
 
 

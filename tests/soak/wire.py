@@ -12,6 +12,7 @@ import json
 import random
 import socket
 import struct
+import time
 from collections import deque
 from collections.abc import Mapping
 from enum import StrEnum
@@ -26,7 +27,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds
 _SMALL_BUFFER_BYTES = 4096
 _SIP_BYTES, _GULP_BYTES = 1024, 65536
 _MOST_KEPT = 64
-_END_MARKS = {"/api/": b'"done":true', "/v1/": b"data: [DONE]"}
+_END_MARKS = {"/api/": b'"done":true', "/v1/messages": b"event: message_stop", "/v1/": b"data: [DONE]"}
 
 
 class Leave(StrEnum):
@@ -65,6 +66,10 @@ class Seen:
     body_bytes: int = 0
     broken: str = ""
     """Why the connection ended before the answer; empty when it did not."""
+    request_id: str = ""
+    """As the gateway and its logs name it; empty when no head came."""
+    head_at_s: float = 0.0
+    """When the head came, Unix time."""
 
 
 @attrs.frozen(kw_only=True)
@@ -192,6 +197,8 @@ class Client:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         seen.status = int(head[9:12])
         seen.code = _header(head, b"x-error-code")
+        seen.request_id = _header(head, b"x-request-id").removeprefix("req_")
+        seen.head_at_s = time.time()
         if length := _header(head, b"content-length"):
             await self._take(reader, int(length), manner, seen)
         else:
