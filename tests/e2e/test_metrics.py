@@ -4,6 +4,7 @@ rules speak of numbers that are there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -33,6 +34,9 @@ from tests.e2e.programs import ROOT, Gateway, cli, eventually, free_port
 OBSERVABILITY = ROOT / "infra" / "observability"
 RULES = OBSERVABILITY / "alerts.yaml"
 DASHBOARD = OBSERVABILITY / "dashboard.json"
+SEALED = {"AUDIT_SEAL_KEY": "the-seal-key-of-a-house-that-is-a-test"}
+ONLY_IN_TROUBLE = {"neuronetz_model_wedged"}
+"""Has a series for each model that is wedged, and else none."""
 CHAT = {"model": "sim-chat", "messages": [{"role": "user", "content": "Hi"}]}
 Samples = Mapping[str, Mapping[tuple[tuple[str, str], ...], float]]
 """By name, then by labels."""
@@ -79,7 +83,7 @@ def watched(stores: EmbeddedStores, tmp_path_factory: pytest.TempPathFactory) ->
     bind = f"127.0.0.1:{free_port()}"
     options = ("--tokens", "40", "--token-delay-ms", "5")
     folder = tmp_path_factory.mktemp("metrics")
-    with httpx.Client(timeout=30) as client, House.open(stores, folder, *options, METRICS_BIND=bind) as house:
+    with httpx.Client(timeout=30) as client, House.open(stores, folder, *options, METRICS_BIND=bind, **SEALED) as house:
         house.add_gateway(PROCESS_BEAT_S="1").wait_ready()
         watched = Watched(house=house, url=f"http://{bind}", client=client)
         make_traffic(watched)
@@ -219,7 +223,7 @@ def provoke(watched: Watched, key: Key, name: str) -> None:
 def test_every_number_is_documented_and_every_documented_one_is_there(watched: Watched) -> None:
     scraped = {re.sub(r"_(bucket|sum|count)$", "", name) for name in watched.scrape()}
 
-    assert scraped == set(documented())
+    assert scraped == set(documented()) - ONLY_IN_TROUBLE
 
 
 # -- where they are fetched -----------------------------------------------------------------------------------------
@@ -252,7 +256,10 @@ def test_off_means_no_listener_and_nothing_of_traces_loaded(watched: Watched) ->
 
 def listening_ports(pid: int) -> set[int]:
     """TCP ports that a process listens on, by the system's own account (proc(5))."""
-    links = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    links = []
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            links.append(str(file.readlink()))
     own = {link.removeprefix("socket:[").rstrip("]") for link in links if link.startswith("socket:[")}
     rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
     return {int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and row[9] in own}
@@ -297,6 +304,8 @@ def test_every_name_and_label_that_is_asked_for_is_there(watched: Watched, sourc
 
     assert len(asked) >= len(expressions) - 1  # all but `up`, which Prometheus adds
     for name, labels in asked:
+        if name in ONLY_IN_TROUBLE:
+            continue
         assert name in scraped, name
         assert any(labels <= dict(series).keys() for series in scraped[name]), (name, labels)
 

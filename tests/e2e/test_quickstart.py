@@ -87,7 +87,7 @@ def test_stores_of_ones_own_are_used_and_never_kept(state: Path, stores: Embedde
         assert "PostgreSQL and Valkey are running" not in said
     assert len(set(KEY.findall(first))) == 1
     assert not KEY.findall(second)
-    assert set(kept) == {"KEY_PEPPER", "OLLAMA_BASE_URL"}
+    assert set(kept) == {"AUDIT_SEAL_KEY", "KEY_PEPPER", "OLLAMA_BASE_URL"}
     assert "PostgreSQL and Valkey are running" in once(state)
 
 

@@ -193,7 +193,8 @@ class HostileBackend:
             sock.sendall(b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (kind, len(octets), octets))
             return True
         self.requests.append(head)
-        self.playing[name] += 1
+        counts = (body.get("options") or {}).get("num_predict") != 1  # else it is a probe of the gateway's own
+        self.playing[name] += counts
         try:
             voice = voice_of(path, streamed=bool(body.get("stream")))
             talk = Talk(sock, head, body, voice, model)
@@ -201,7 +202,7 @@ class HostileBackend:
             self.scripts[name](talk)
             self._served.add((sock, name))
         finally:
-            self.playing[name] -= 1
+            self.playing[name] -= counts
         return talk.keeps
 
     def _listing(self, path: str) -> Any:

@@ -32,7 +32,7 @@ COSTS = (
     Cost("echoes-in-a-500", "", BOUND, 0),
     Cost("echoes-in-a-599", "", BOUND, 0),
     Cost("leaves-at-once", "openai-whole", BOUND, CAP),
-    Cost("leaves-at-once", "openai-streamed", BOUND, 0),
+    Cost("leaves-at-once", "openai-streamed", BOUND, CAP),
     Cost("leaves-at-once", "openai-embeddings", BOUND, 0),
     Cost("fewer-tokens-than-events", "", TOLD, 20),
     Cost("a-message-ended-twice", "", TOLD, 2),

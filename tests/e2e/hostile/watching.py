@@ -144,7 +144,7 @@ class Watched:
                 left = self.left_behind()
                 if not left:
                     break
-        assert left == {}
+        assert not left, left
         (charged,) = self.house.rows(
             "select sum(prompt_tokens + output_tokens) as n from audit where event = 'finished' and tenant_id = %s",
             self.key.tenant_id,

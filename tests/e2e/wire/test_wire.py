@@ -25,6 +25,8 @@ from tests.e2e.wire.verdicts import (
     read_framings,
     read_matrix,
 )
+from tests.figures.record import record
+from tests.figures.table import Figure
 
 pytestmark = [pytest.mark.storm, pytest.mark.timeout(600)]
 PART = {"httptools": 4, "h11": 9, CADDY: 4}
@@ -67,6 +69,8 @@ def test_every_framing_is_told_what_is_right(rig: Rig, framings: Mapping[str, Se
     odd = {
         name: seen.text for name, seen in framings.items() if not allows(allowed(FRAMINGS[name], rig.name), seen.shape)
     }
+    told = f"{len(framings)} through {rig.name}"
+    record(Figure.FRAMINGS, told, good=not odd and len(framings) >= 120, how="verdicts committed")
 
     assert odd == {}
 
@@ -83,8 +87,12 @@ def test_every_framing_is_told_what_is_committed(rig: Rig, framings: Mapping[str
         assert changed == {}, "run `python -m tests.e2e.wire`"
 
 
-def test_no_spelling_and_no_method_opens_a_route(matrix: Mapping[Cell, Seen]) -> None:
-    assert runs.wrongs(matrix) == []
+def test_no_spelling_and_no_method_opens_a_route(rig: Rig, matrix: Mapping[Cell, Seen]) -> None:
+    opened = runs.wrongs(matrix)
+    if matrix:
+        record(Figure.ROUTES, str(len(opened)), good=not opened, how=f"{len(matrix):,} through {rig.name}")
+
+    assert opened == []
 
 
 def test_every_call_is_served_as_it_should_be_spelt(matrix: Mapping[Cell, Seen]) -> None:

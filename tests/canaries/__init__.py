@@ -1,0 +1,1 @@
+"""Secrets and prompts while everything crashes: they are seen nowhere, and nothing is left behind."""

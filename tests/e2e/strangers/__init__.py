@@ -1,0 +1,1 @@
+"""Whoever has no key costs nothing that is dear."""
