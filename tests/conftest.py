@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,8 +15,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 pytest_plugins = ["tests.stores"]
 
 
+_DEPTH = len(Path(__file__).parent.parts)
+_LONG = ("chaos", "histories", "canaries", "soak", "bench", "e2e")
+"""Folders of tests that start programs."""
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what is for the nights, whatever else is asked for, unless it is asked for by its marker."""
+    """Long ones first, so that short ones fill the gaps at the end; and what is for the nights only when it is asked
+    for by its marker.
+    """
+    items.sort(key=lambda item: _LONG.index(folder) if (folder := item.path.parts[_DEPTH]) in _LONG else len(_LONG))
     if "nightly" in config.getoption("markexpr", ""):
         return
     nightly = [item for item in items if item.get_closest_marker("nightly")]

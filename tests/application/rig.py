@@ -22,7 +22,10 @@ from application.prompt_sealing import Sealing
 from application.rooms.admit import Admit
 from application.rooms.identify import Identify
 from application.rooms.keep import Keep
+from application.shared_time import SharedTime
+from application.signs_of_life import SignsOfLife
 from application.upkeep import Upkeep
+from application.watchdog import Watchdog
 from domain.bounds import OutputCaps
 from domain.calls import Call, Endpoint
 from domain.changes import Change
@@ -50,6 +53,7 @@ from tests.fakes.registers import Books, MemoryKeyRegister, MemoryTenantRegister
 from tests.fakes.surroundings import FakeClock, FakeEntropy, FakePasswords
 from tests.fakes.turns import MemoryTurns
 from tests.fakes.usage_journal import MemoryUsageJournal
+from tests.fakes.wedge_board import MemoryWedgeBoard
 
 T = TypeVar("T")
 
@@ -423,7 +427,9 @@ class Served:
 class Rig:
     """One process over fakes. Build it inside a running loop, with `await Rig.of(...)`."""
 
-    def __init__(self, *backends: RiggedBackend, depth: int, wait_s: float, remember_s: float) -> None:
+    def __init__(
+        self, *backends: RiggedBackend, depth: int, wait_s: float, remember_s: float, deadlines: Deadlines
+    ) -> None:
         self.clock = FakeClock()
         self.books = Books(now=self.clock.now)
         self.limits = RiggedLimits(self.clock)
@@ -435,9 +441,18 @@ class Rig:
         self.passwords = FakePasswords()
         self.fakes = backends or (RiggedBackend(),)
         self.backend = self.fakes[0]
-        self.backends = Backends(self.fakes)
+        self.live_calls = LiveCalls(self.clock, deadlines)
+        self.signs = SignsOfLife(self.live_calls, self.clock)
+        self.backends = Backends(self.fakes, self.signs)
+        self.board = MemoryWedgeBoard(self.clock)
+        self.watchdog = Watchdog(
+            backends=self.backends,
+            signs=self.signs,
+            board=self.board,
+            entropy=FakeEntropy("probes"),
+            patience_s=deadlines.first_byte_s,
+        )
         self.turns = MemoryTurns({b.name: b.most_in_flight for b in self.fakes}, depth=depth, wait_s=wait_s)
-        self.live_calls = LiveCalls(self.clock, DEADLINES)
         self.observer = MemoryCallObserver()
         self.prompts = MemoryPromptJournal(self.books)
         self.hour_keys = MemoryHourKeys(self.clock.now)
@@ -452,7 +467,7 @@ class Rig:
             register=self.register,
             cache=self.cache,
             passwords=self.passwords,
-            clock=self.clock,
+            clock=SharedTime(self.clock),
             peppers=[PEPPER],
             remember_s=remember_s,
         )
@@ -466,6 +481,7 @@ class Rig:
             backends=self.backends,
             turns=self.turns,
             live_calls=self.live_calls,
+            watchdog=self.watchdog,
             clock=self.clock,
             caps=OutputCaps(default=64, most=128, unknown_context=4096),
             observer=self.observer,
@@ -479,6 +495,7 @@ class Rig:
             limits=self.limits,
             turns=self.turns,
             backends=self.backends,
+            watchdog=self.watchdog,
             identify=self.identify,
             slot_lease_s=30,
             poll_interval_s=5,
@@ -486,8 +503,15 @@ class Rig:
         self._entropy = FakeEntropy()
 
     @classmethod
-    async def of(cls, *backends: RiggedBackend, depth: int = 8, wait_s: float = 60, remember_s: float = 30) -> Rig:
-        rig = cls(*backends, depth=depth, wait_s=wait_s, remember_s=remember_s)
+    async def of(
+        cls,
+        *backends: RiggedBackend,
+        depth: int = 8,
+        wait_s: float = 60,
+        remember_s: float = 30,
+        deadlines: Deadlines = DEADLINES,
+    ) -> Rig:
+        rig = cls(*backends, depth=depth, wait_s=wait_s, remember_s=remember_s, deadlines=deadlines)
         await rig.backends.survey_all()
         return rig
 

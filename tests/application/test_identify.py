@@ -350,3 +350,29 @@ async def test_a_loop_of_a_revoked_key_is_answered_from_memory() -> None:
         assert await refusal_of(rig, client.secret) is Code.API_KEY_REVOKED
 
     assert (rig.register.finds, rig.passwords.runs) == (1, 1)
+
+
+@pytest.mark.parametrize("behind_s", [-600, 600])
+async def test_a_host_whose_clock_is_wrong_decides_by_the_register(behind_s: int) -> None:
+    rig = await Rig.of()
+    rig.books.now = lambda: rig.clock.now() + timedelta(seconds=behind_s)
+    client = await rig.client(expires_at=rig.books.now() + timedelta(seconds=60))
+
+    for waited_s, good in ((0, True), (59, True), (1, False)):
+        rig.clock.advance(waited_s)
+        if good:
+            assert (await identify(rig, client.secret)).key_id == client.key.id
+        else:
+            assert await refusal_of(rig, client.secret) is Code.API_KEY_EXPIRED
+
+
+async def test_what_the_register_calls_expired_is_expired_here_at_once() -> None:
+    rig = await Rig.of()
+    client = await rig.client(expires_at=rig.clock.now() + timedelta(seconds=60))
+    await identify(rig, client.secret)
+    rig.books.now = lambda: rig.clock.now() + timedelta(seconds=60)
+
+    with pytest.raises(Refusal) as refused:
+        await identify(rig, client.secret, fresh=True)
+
+    assert refused.value.code is Code.API_KEY_EXPIRED

@@ -72,15 +72,15 @@ async def test_a_full_buffer_counts_while_it_is_full() -> None:
     answer = FakeAnswer(Scene(clogged=True))
     call = await a_call(waits_for=Waiting.READER, answer=answer)
 
-    call.look_at_buffer(5.0)
-    call.look_at_buffer(6.0)
+    call.look(5.0)
+    call.look(6.0)
     assert overdue(call, 6.0, DEADLINES) is None
-    call.look_at_buffer(6.1)
+    call.look(6.1)
     cut = overdue(call, 6.1, DEADLINES)
     assert cut is not None
     assert cut.outcome is Outcome.READER_TOO_SLOW
     answer.close()
-    call.look_at_buffer(7.0)
+    call.look(7.0)
 
     assert overdue(call, 7.0, DEADLINES) is None
     await _gone(call)

@@ -258,3 +258,19 @@ async def test_a_call_that_may_not_be_made_asks_once_whether_that_is_still_so_an
     assert (rig.register.finds, rig.limits.releases) == (1, [])
     for one in served:
         rig.assert_refused(one, "model_not_found")
+
+
+async def test_windows_older_than_the_ledgers_epoch_are_restored_again() -> None:
+    """Somebody read newer facts than those that were restored, and was killed before it restored them."""
+    rig = await Rig.of()
+    client = await rig.client()
+    await rig.serve(client)
+    await rig.ledger.tenant_facts(client.tenant.id)
+
+    served = await rig.serve(client)
+
+    assert rig.settlement(served).charge.tokens == HEALTHY
+    assert rig.limits.restored == [1, 3]
+    await rig.serve(client)
+    assert rig.ledger.facts_asked == 3
+    rig.assert_nothing_is_left()

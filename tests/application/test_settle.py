@@ -31,7 +31,7 @@ def debts_of(rig: Rig) -> Debts:
 
 
 def pay(rig: Rig, debts: Debts, *, sent: Sent = Sent.YES, tally: Tally | None = None) -> None:
-    dispatch = Dispatch(rig.backends, rig.turns, rig.clock, Afterwork(), sent=sent)
+    dispatch = Dispatch(rig.backends, rig.turns, rig.clock, Afterwork(), rig.watchdog, sent=sent)
     debts.pay(a_call(), BOUNDS, tally or Tally(), dispatch, Ending(Outcome.DONE, status=200, bytes_out=7))
 
 
@@ -134,7 +134,7 @@ async def test_a_call_that_was_not_sent_keeps_its_place_only_if_its_client_left(
     rig = await Rig.of()
     debts = debts_of(rig)
     debts.will_admit(120)
-    dispatch = Dispatch(rig.backends, rig.turns, rig.clock, Afterwork())
+    dispatch = Dispatch(rig.backends, rig.turns, rig.clock, Afterwork(), rig.watchdog)
 
     debts.pay(a_call(), BOUNDS, Tally(), dispatch, Ending(outcome))
 

@@ -160,9 +160,10 @@ def test_nothing_is_opened_when_a_domain_module_is_imported() -> None:
 
 def test_the_ports_are_these() -> None:
     assert PORTS == [
-        "audit_reader.py", "budget_ledger.py", "call_observer.py", "encryption.py", "hour_keys.py",
+        "audit_reader.py", "audit_seals.py", "budget_ledger.py", "call_observer.py", "encryption.py", "hour_keys.py",
         "inspection.py", "key_cache.py", "limit_store.py", "model_backend.py", "prompt_journal.py",
         "registers.py", "surroundings.py", "turns.py", "usage_journal.py", "usage_reader.py",
+        "wedge_board.py",
     ]  # fmt: skip
 
 

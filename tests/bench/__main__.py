@@ -10,6 +10,7 @@ operating system's own account of each program; times are the client's. Compare 
     held        500 such streams held at once: memory each, and their pace
     processes   one process against two
     gate        reading a request and building what goes upstream, in this process, and how long the loop is blocked
+    growth      a call, operators' questions and memory, on a full database beside an empty one; by name only
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 
 from rich.console import Console
 
-from tests.bench import gate, hot, profiling, several, slow, steady
-from tests.bench.stage import Stage, make_keys, open_stage, tenants
+from tests.bench import gate, growth, hot, profiling, several, slow, steady
+from tests.bench.stage import Stage, hasty_stores, make_keys, open_stage, tenants
 from tests.bench.tables import Section
 from tests.e2e.house import Key
 
 _SECTIONS = ("hot", "steady", "slow", "held", "processes", "gate")
+_BY_NAME_ONLY = ("growth",)
+"""Takes 15 minutes and 15 GB of disk."""
 _ROWS = [hot.row_name(kind, streamed=streamed).replace(" ", "-") for kind in hot.KINDS for streamed in (False, True)]
 
 
@@ -40,6 +44,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--profile", choices=_ROWS, help="instead: where the gateway's CPU goes (needs py-spy and root)"
     )
+    parser.add_argument("--growth", type=int, default=5_000_000, help="calls in the full database")
     parser.add_argument("--tenants", type=int, default=100)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--requests", type=int, default=2000, help="per block at saturation")
@@ -48,9 +53,10 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=8.0, help="of a block at a constant rate, and of a profile")
     parser.add_argument("--held", type=int, default=500, help="streams held at once")
     options = parser.parse_args(argv)
-    unknown = set(options.only.split(",")) - set(_SECTIONS)
+    unknown = set(options.only.split(",")) - {*_SECTIONS, *_BY_NAME_ONLY}
     if unknown:
-        parser.error(f"unknown sections: {', '.join(sorted(unknown))}; there are {', '.join(_SECTIONS)}")
+        there_are = ", ".join([*_SECTIONS, *_BY_NAME_ONLY])
+        parser.error(f"unknown sections: {', '.join(sorted(unknown))}; there are {there_are}")
     return options
 
 
@@ -75,6 +81,7 @@ def sections(stage: Stage, keys: Sequence[Key], options: argparse.Namespace) -> 
         "held": slow.measure_held(stage, keys, many),
         "processes": several.measure(stage, keys, size),
         "gate": gate.measure(),
+        "growth": growth.measure(stage, growth.Plan.of(options.growth, rounds=rounds, requests=size.requests)),
     }
     for name in options.only.split(","):
         yield from made[name]
@@ -89,7 +96,10 @@ def main(argv: Sequence[str]) -> int:
             section.show()
         return 0
     quiet = ("--log-tokens-per-line", "0", "--num-parallel", "4096", "--tokens", str(options.tokens))
-    with open_stage(*quiet) as stage:
+    with ExitStack() as opened:
+        # Filling a database takes minutes without waiting for the disk, and hours with.
+        stores = opened.enter_context(hasty_stores()) if options.only == "growth" else None
+        stage = opened.enter_context(open_stage(*quiet, stores=stores))
         for section in sections(stage, make_keys(stage.house, tenants(options.tenants)), options):
             section.show()
     Console().print(f"{time.monotonic() - began_s:.0f} s in all.")

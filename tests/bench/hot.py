@@ -19,8 +19,11 @@ from tests.bench.load import Block, full_load
 from tests.bench.stage import Stage, metrics_address
 from tests.bench.tables import Section, ms, per_s, us
 from tests.e2e.house import Key
+from tests.figures.record import record
+from tests.figures.table import Figure
 
 KINDS = ("native", "openai")
+_LEAST_PER_S = 300
 ROOM_METRIC = "neuronetz_room_seconds"
 
 Blocks = Mapping[tuple[str, str], Sequence[Block]]
@@ -45,6 +48,7 @@ def measure(stage: Stage, keys: Sequence[Key], size: Size) -> Iterator[Section]:
     with all_of(stage, keys, upstream, **settings) as contenders, by_parser(stage, keys, upstream) as others:
         blocks = _blocks({**contenders, **others}, size)
         rooms = _seconds_by_room(metrics_url)
+    _tell(blocks, size)
     yield _table(blocks, size)
     yield _stores(blocks)
     if rooms:
@@ -67,6 +71,12 @@ def _blocks(contenders: Mapping[str, Contender], size: Size) -> Blocks:
                     )
                     found.setdefault((row_name(kind, streamed=streamed), name), []).append(uvloop.run(block))
     return found
+
+
+def _tell(blocks: Blocks, size: Size) -> None:
+    rate = median(blocks[row_name("native", streamed=False), "gateway"], lambda block: block.requests_per_s)
+    how = f"{size.connections} connections, the load, the backend and the stores on the same cores"
+    record(Figure.ADMISSIONS_A_SECOND, per_s(rate), good=rate >= _LEAST_PER_S, how=how)
 
 
 def row_name(kind: str, *, streamed: bool) -> str:

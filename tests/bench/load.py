@@ -235,6 +235,22 @@ async def full_load(
     return counted.block(record)
 
 
+async def first_calls(target: Target, accounts: Mapping[str, Account], *, kind: str, at_once: int) -> Block:
+    """One call with each key, as its first: a few at a time, because each costs a hash."""
+    record, waiting = Record(), iter([request_of(target, key, kind, streamed=False) for key in target.keys])
+    lines = [await Line.open(target, record) for _ in range(at_once)]
+
+    async def client(line: Line) -> None:
+        for request in waiting:
+            await line.ask(request)
+
+    with _Counted(accounts) as counted:
+        await asyncio.gather(*map(client, lines))
+    for line in lines:
+        line.close()
+    return counted.block(record)
+
+
 async def constant_load(
     target: Target, accounts: Mapping[str, Account], *, kind: str, per_s: float, for_s: float
 ) -> Block:

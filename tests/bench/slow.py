@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 
 import attrs
+import httpx
 import uvloop
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench.accounts import rss_bytes
 from tests.bench.contenders import Contender, all_of, direct, through
 from tests.bench.hot import median
 from tests.bench.load import Block, Line, Record, full_load, quantile, request_of, warm_up
-from tests.bench.stage import Stage
+from tests.bench.stage import Stage, metrics_address
 from tests.bench.tables import Section, ms, us
 from tests.e2e.house import Key
 from tests.e2e.programs import Simulator
+from tests.figures.record import record
+from tests.figures.table import Figure
 
 _KIB = 1024
+_MOST_ADDED_P50_MS = 5.0
+_MOST_ADDED_P99_MS = 25.0
+_MOST_KIB_EACH = 150.0
+_MOST_LAG_S = 0.020
+_LAG_METRIC = "neuronetz_event_loop_lag_seconds"
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +70,16 @@ def measure_slow(stage: Stage, keys: Sequence[Key], pace: Pace) -> Iterator[Sect
         for _ in range(pace.rounds):
             for name in ("direct", "relay", "gateway"):
                 blocks.setdefault(name, []).append(uvloop.run(_several_in_a_row(contenders[name], pace)))
+    _tell_latency(blocks, pace)
     yield _slow_table(blocks, pace)
+
+
+def _tell_latency(blocks: dict[str, list[Block]], pace: Pace) -> None:
+    plain, seen = _first_bytes_ms(blocks["direct"]), _first_bytes_ms(blocks["gateway"])
+    p50_ms, p99_ms = seen[0] - plain[0], seen[1] - plain[1]
+    good = p50_ms <= _MOST_ADDED_P50_MS and p99_ms <= _MOST_ADDED_P99_MS
+    how = f"{pace.streams} streams, against the backend alone in the blocks beside"
+    record(Figure.ADDED_LATENCY, f"p50 {ms(p50_ms)}, p99 {ms(p99_ms)}", good=good, how=how)
 
 
 async def _several_in_a_row(one: Contender, pace: Pace) -> Block:
@@ -123,14 +142,42 @@ class _Held:
 def measure_held(stage: Stage, keys: Sequence[Key], pace: Pace) -> Iterator[Section]:
     """The table of `held`."""
     with slow_backend(stage, pace) as backend:
-        gateway = stage.house.add_gateway(OLLAMA_BASE_URL=backend.url)
+        metrics_url, settings = metrics_address()
+        gateway = stage.house.add_gateway(OLLAMA_BASE_URL=backend.url, **settings)
         gateway.wait_ready()
         try:
             alone = uvloop.run(_hold(direct(backend.url), None, pace))
             held = uvloop.run(_hold(through(stage, gateway, keys), gateway.pid, pace))
+            _tell_held(held, pace, metrics_url)
         finally:
             gateway.stop()
     yield _held_table(alone, held, pace)
+
+
+def _tell_held(held: _Held, pace: Pace, metrics_url: str) -> None:
+    good = held.whole == pace.streams and held.kib_each <= _MOST_KIB_EACH
+    told = f"{held.whole} whole, {held.kib_each:.0f} KiB each"
+    record(Figure.SLOW_STREAMS, told, good=good, how=f"{pace.chunks} chunks each, {pace.chunks_per_s:g} a second")
+    if metrics_url:
+        lag_s = _lag_s(metrics_url, 0.99)
+        told = f"p99 {ms(lag_s * 1000)}"
+        record(
+            Figure.LOOP_LAG, told, good=lag_s <= _MOST_LAG_S, how=f"the gateway's own metric, {pace.streams} streams"
+        )
+
+
+def _lag_s(metrics_url: str, part: float) -> float:
+    """A quantile of the loop's lag, as Prometheus reckons it: by a straight line through its bucket."""
+    families = text_string_to_metric_families(httpx.get(metrics_url, timeout=10).text)
+    samples = [sample for family in families if family.name == _LAG_METRIC for sample in family.samples]
+    buckets = sorted((float(one.labels["le"]), one.value) for one in samples if one.name.endswith("_bucket"))
+    wanted = part * buckets[-1][1]
+    below_s, below = 0.0, 0.0
+    for bound_s, count in buckets:
+        if count >= wanted:
+            return below_s + (bound_s - below_s) * (wanted - below) / max(count - below, 1)
+        below_s, below = bound_s, count
+    return math.inf
 
 
 async def _hold(one: Contender, pid: int | None, pace: Pace) -> _Held:

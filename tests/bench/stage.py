@@ -12,6 +12,7 @@ import attrs
 
 from domain.limits import Limits
 from domain.policies import Policy
+from domain.ports.registers import Taken
 from entrypoints.embedded import EmbeddedStores, start_stores
 from entrypoints.operator_tools import operator_tools
 from entrypoints.settings import Settings
@@ -50,6 +51,15 @@ def open_stage(*simulator_options: str, stores: EmbeddedStores | None = None, **
             yield Stage(used, house)
 
 
+@contextlib.contextmanager
+def hasty_stores() -> Iterator[EmbeddedStores]:
+    """Stores that do not wait for the disk."""
+    with tempfile.TemporaryDirectory(prefix="nzbench", dir="/var/tmp", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)  # as above
+        with start_stores(Path(name) / "state", durable=False) as stores:
+            yield stores
+
+
 def make_keys(house: House, wanted: Sequence[tuple[str, Policy | None]]) -> Sequence[Key]:
     """A key for each name of a tenant, which is made if it is not there; with a policy for the tenant or none."""
     return asyncio.run(_make_keys(house, wanted))
@@ -58,10 +68,11 @@ def make_keys(house: House, wanted: Sequence[tuple[str, Policy | None]]) -> Sequ
 async def _make_keys(house: House, wanted: Sequence[tuple[str, Policy | None]]) -> Sequence[Key]:
     made = []
     async with operator_tools(house.settings) as tools:
-        known = {one.name for one in await tools.tenants.tenants()}
+        known = set()
         for number, (tenant, policy) in enumerate(wanted):
             if tenant not in known:
-                await tools.tenants.add_tenant(tenant, actor=_ACTOR)
+                with contextlib.suppress(Taken):
+                    await tools.tenants.add_tenant(tenant, actor=_ACTOR)
                 known.add(tenant)
             if policy is not None:
                 await tools.administer_tenants(_ACTOR).change_policy(tenant, _always(policy))

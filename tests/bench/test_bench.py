@@ -9,9 +9,12 @@ import sys
 import pytest
 
 from entrypoints.embedded import EmbeddedStores
+from tests import bulk
+from tests.bench import growth
 from tests.bench.__main__ import arguments, sections
 from tests.bench.accounts import footprint, of_family, of_program
 from tests.bench.load import quantile
+from tests.bench.questions import QUESTIONS
 from tests.bench.stage import make_keys, open_stage, tenants
 
 
@@ -57,3 +60,24 @@ def test_a_few_requests_fill_the_tables(stores: EmbeddedStores) -> None:
     for contender in ("direct", "hello", "relay", "gateway"):
         assert f"openai streamed, {contender}" in rows
     assert all(cell for cell in rows["native streamed, gateway"])
+
+
+@pytest.mark.storm
+@pytest.mark.stores
+def test_a_small_full_database_fills_the_tables_of_growth(stores: EmbeddedStores) -> None:
+    plan = growth.Plan(
+        full=bulk.Size(tenants=1_000, keys=2_000, calls=5_000, months=2),
+        distinct_keys=30,
+        rounds=1,
+        requests=40,
+        first_calls=2,
+        repeats=1,
+        starts=0,
+        keys=12,
+    )
+    with open_stage("--tokens", "4", "--num-parallel", "64", stores=stores) as stage:
+        calls, questions, memory = growth.measure(stage, plan)
+
+    assert [row[0] for row in calls.rows][::4] == ["known key, gateway CPU", "new key, gateway CPU"]
+    assert len(questions.rows) == len(QUESTIONS)
+    assert [row[0] for row in memory.rows] == ["0", "5", "10", "15", "20", "25", "30"]

@@ -30,6 +30,7 @@ class DatabaseInspectionContract:
         assert books.partitions_ahead >= 2
         assert (books.oldest_hold_s, books.reaped, books.timed_out) == (None, 0, {})
         assert books.prompt_log_keys in (None, 0)
+        assert books.unsealed_s is None
 
 
 class LimiterInspectionContract:

@@ -221,12 +221,13 @@ class RegisterContract:
     async def test_a_new_key_is_found_with_its_caller_and_its_hash(self, bench: RegisterBench) -> None:
         name = await bench.a_tenant()
         await bench.register.change_tenant_policy(name, to(SOME), actor="op")
+        await bench.clock.set(START)
         key = await bench.a_key(name)
 
         known = await bench.keys.find(key.prefix)
 
         assert known is not None
-        assert known.secret_hash == "$hash$"
+        assert (known.secret_hash, known.as_of) == ("$hash$", START)
         caller = known.caller
         assert (caller.tenant_id, caller.tenant_name, caller.key_id) == (key.tenant_id, name, key.id)
         assert (caller.key_prefix, caller.key_name, caller.revoked_at) == (key.prefix, "laptop", None)

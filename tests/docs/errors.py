@@ -53,6 +53,7 @@ WHAT_TO_DO: Mapping[AnyCode, str] = {
     FaultCode.QUEUE_FULL: "try again",
     FaultCode.QUEUE_TIMEOUT: "try again",
     FaultCode.NO_BACKEND: "try again; the operator must bring a backend back",
+    FaultCode.MODEL_WEDGED: "try another model, or later; the operator must restart the model's backend",
     FaultCode.BACKEND_UNREACHABLE: "try again; the operator must look at the backends",
     FaultCode.BACKEND_FAILED: "try again once; then tell the operator",
     FaultCode.BACKEND_TIMEOUT: "try a shorter prompt, or later",
@@ -72,7 +73,13 @@ _ENDS = datetime(2027, 1, 1, tzinfo=UTC)
 _SPENT = BudgetSpent(scope=Scope.KEY, window=Window.DAILY, limit=1, used=1, held=0, ends=_ENDS)
 _HELD = BudgetHeld(scope=Scope.KEY, window=Window.DAILY, limit=1, used=0, held=1)
 _STORES = (FaultCode.IDENTITY_UNAVAILABLE, FaultCode.LIMITER_UNAVAILABLE, FaultCode.LEDGER_UNAVAILABLE)
-_FULL = (FaultCode.OVERLOADED, FaultCode.QUEUE_FULL, FaultCode.QUEUE_TIMEOUT, FaultCode.NO_BACKEND)
+_FULL = (
+    FaultCode.OVERLOADED,
+    FaultCode.QUEUE_FULL,
+    FaultCode.QUEUE_TIMEOUT,
+    FaultCode.NO_BACKEND,
+    FaultCode.MODEL_WEDGED,
+)
 _EXAMPLES: Mapping[AnyCode, Refusal | Fault] = {
     **{code: Refusal(code, "") for code in Code},
     **{code: Fault(code, "") for code in FaultCode},

@@ -34,4 +34,4 @@ def test_every_promise_of_a_port_is_written_down(port: type) -> None:
 def test_secrets_of_ports_have_no_readable_form() -> None:
     known = importlib.import_module("domain.ports.registers").KnownKey
 
-    assert "canary" not in repr(known(caller=None, secret_hash="canary"))
+    assert "canary" not in repr(known(caller=None, secret_hash="canary", as_of=None))

@@ -60,7 +60,8 @@ def test_the_codes_that_clients_know_are_all_there() -> None:
     }  # fmt: skip
     assert {code.value for code in FaultCode} == {
         "identity_unavailable", "limiter_unavailable", "ledger_unavailable", "overloaded", "queue_full",
-        "queue_timeout", "no_backend", "backend_unreachable", "backend_failed", "backend_timeout", "backend_busy",
+        "queue_timeout", "no_backend", "model_wedged", "backend_unreachable", "backend_failed", "backend_timeout",
+        "backend_busy",
         "stream_broken", "call_too_long", "reader_too_slow", "client_hung_up", "key_cut", "prompt_log_unavailable",
         "shutting_down",
         "internal_error",

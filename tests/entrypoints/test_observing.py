@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import errno
+import gc
 import io
 import json
 import logging
@@ -98,3 +100,17 @@ def test_a_program_whose_outputs_are_closed_runs_all_the_same() -> None:
     closed = ["/bin/sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, _LOGS]
 
     assert subprocess.run(closed, env=program_environment(), timeout=30, check=False).returncode == 0
+
+
+def test_an_error_that_nobody_awaited_is_logged_without_its_text(lines: io.StringIO) -> None:
+    async def leave_alone() -> None:
+        task = asyncio.create_task(asyncio.to_thread(fail, "a-prompt"))
+        await asyncio.wait([task])
+        del task
+        gc.collect()
+
+    asyncio.run(leave_alone())
+
+    assert "Task exception was never retrieved" in lines.getvalue()
+    assert "ValueError" in lines.getvalue()
+    assert "8 and 15" not in lines.getvalue()

@@ -26,6 +26,7 @@ HEALTHY_BOOKS = BookFacts(
     oldest_hold_s=None,
     reaped=0,
     timed_out={},
+    unsealed_s=None,
     prompt_log_keys=None,
 )
 HEALTHY_DATABASE = DatabaseFacts(
@@ -37,8 +38,8 @@ HEALTHY_DATABASE = DatabaseFacts(
     clock=_CLOCK,
     most_connections=97,
     connections=9,
-    revision="0003",
-    newest_revision="0003",
+    revision="0004",
+    newest_revision="0004",
     commits_ms=(1.0, 1.2, 0.9),
     books=HEALTHY_BOOKS,
 )

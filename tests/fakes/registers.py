@@ -134,6 +134,7 @@ class MemoryKeyRegister(KeyRegister):
                 aliases=tenant.aliases,
             ),
             secret_hash=row.secret_hash,
+            as_of=self._books.now(),
         )
 
     async def rehash(self, key_id: str, secret_hash: str) -> None:

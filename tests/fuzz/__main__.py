@@ -15,7 +15,7 @@ from rich.table import Table
 
 from tests.fuzz import corpus
 from tests.fuzz.comparing import Tally
-from tests.fuzz.running import oracle_of, program, run
+from tests.fuzz.running import oracle_of, program, record_differences, run
 
 _MOST_SHOWN = 20
 _MOST_OF_ONE = 600
@@ -37,7 +37,9 @@ def main(argv: Sequence[str]) -> int:
         asked = None if options.port else built
         began_s = time.monotonic()
         tally = run(options.seed, options.bodies, asked)
-    _show(tally, "the port" if asked is None else "encoding/json", time.monotonic() - began_s)
+    reader = "the port" if asked is None else "encoding/json"
+    record_differences(tally, reader)
+    _show(tally, reader, time.monotonic() - began_s)
     return 1 if tally.differences else 0
 
 

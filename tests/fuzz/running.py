@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+from tests.figures.record import record
+from tests.figures.table import Figure
 from tests.fuzz.comparing import Tally, compare
 from tests.fuzz.grammar import body_of
 from tests.fuzz.oracle import Oracle, ask_port, asking, build, go
@@ -56,3 +58,11 @@ def run(seed: int, bodies: int, built: Path | None) -> Tally:
         for part in parts:
             tally.add(part.result())
     return tally
+
+
+def record_differences(tally: Tally, oracle: str) -> None:
+    """Tells the figure that these bodies are part of."""
+    found = len(tally.differences)
+    record(
+        Figure.HOSTILE_INPUTS, str(found), good=not found, how=f"{tally.bodies:,} fuzzed bodies, read as {oracle} does"
+    )

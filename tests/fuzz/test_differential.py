@@ -18,7 +18,7 @@ from tests.fuzz.comparing import compare, pass_gate
 from tests.fuzz.corpus.cases import CASES
 from tests.fuzz.grammar import BASES, body_of, text_of, tree_of
 from tests.fuzz.oracle import Oracle, Question, ask_port
-from tests.fuzz.running import share
+from tests.fuzz.running import record_differences, share
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -50,6 +50,7 @@ def test_an_honest_body_of_each_route_is_accepted(path: str, oracle: Oracle) -> 
 @pytest.mark.storm
 def test_go_reads_what_the_gate_accepts_as_we_do(built: Path | None) -> None:
     tally = share(2026, 10_000, built)
+    record_differences(tally, "Go" if built else "a port of Go's rules")
 
     assert tally.differences == []
     assert tally.accepted > tally.bodies * 0.2

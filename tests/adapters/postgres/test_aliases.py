@@ -129,7 +129,7 @@ def test_there_is_a_way_back_and_forth_that_loses_nothing_else(empty_database_ur
     fill(empty_database_url, Size(tenants=10, keys=20, calls=200, open_calls=2))
     before = _tenants_and_sums(empty_database_url)
 
-    assert upgrade(empty_database_url) == ["0003"]
+    assert upgrade(empty_database_url) == ["0003", "0004"]
     with psycopg.connect(empty_database_url) as owner:
         owner.execute("update neuronetz.tenants set aliases = %s", (Jsonb({GPT: LLAMA}),))
         owner.execute("update neuronetz.tenants set aliases = '{}'")
@@ -140,7 +140,7 @@ def test_there_is_a_way_back_and_forth_that_loses_nothing_else(empty_database_ur
     assert _tenants_and_sums(empty_database_url) == before
     with former_program(empty_database_url) as program:
         assert program.call(program.administer()) == "granted"
-    assert upgrade(empty_database_url) == ["0003"]
+    assert upgrade(empty_database_url) == ["0003", "0004"]
 
 
 def _tenants_and_sums(url: str) -> tuple[object, ...]:

@@ -17,8 +17,8 @@ def test_an_empty_database_is_brought_up_to_date_once(empty_database_url: str) -
     applied = [upgrade(empty_database_url), upgrade(empty_database_url)]
 
     assert before is None
-    assert applied == [["0001", "0002", "0003"], []]
-    assert current(empty_database_url) == "0003"
+    assert applied == [["0001", "0002", "0003", "0004"], []]
+    assert current(empty_database_url) == "0004"
 
 
 @pytest.mark.stores
@@ -26,7 +26,7 @@ def test_of_several_who_start_at_once_one_migrates(empty_database_url: str) -> N
     with ThreadPoolExecutor(3) as pool:
         applied = list(pool.map(upgrade, [empty_database_url] * 3))
 
-    assert sorted(list(one) for one in applied) == [[], [], ["0001", "0002", "0003"]]
+    assert sorted(list(one) for one in applied) == [[], [], ["0001", "0002", "0003", "0004"]]
 
 
 @pytest.mark.stores

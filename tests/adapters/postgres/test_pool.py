@@ -46,6 +46,22 @@ async def test_a_block_that_takes_too_long_is_cut(desk: Desk) -> None:
 
 
 @pytest.mark.stores
+@pytest.mark.parametrize("how", ["too late", "cancelled"])
+async def test_a_connection_that_was_cut_while_it_was_idle_is_not_given_out(desk: Desk, how: str) -> None:
+    async def borrow() -> None:
+        async with desk.pool._lent(0.05 if how == "too late" else 5.0):
+            await asyncio.sleep(0.2)
+
+    user = asyncio.create_task(borrow())
+    if how == "cancelled":
+        await asyncio.sleep(0.1)
+        user.cancel()
+    await asyncio.gather(user, return_exceptions=True)
+
+    await sleep(desk.pool, 0)
+
+
+@pytest.mark.stores
 async def test_who_finds_no_place_is_refused_in_time(desk: Desk) -> None:
     users = [asyncio.create_task(sleep(desk.pool, 2, 5)) for _ in range(4)]
     await asyncio.sleep(0.2)

@@ -12,10 +12,13 @@ import attrs
 import psycopg
 import pytest
 
+from adapters.postgres.address import DatabaseAddress
 from adapters.postgres.process_watch import OnChange, Watch, WatchSettings
 from domain.policies import TenantState
+from entrypoints.embedded import EmbeddedStores
 from tests.adapters.postgres.conftest import Desk
 from tests.contracts.budget_ledger import LedgerBench, a_hold
+from tests.faults.line import FaultyLine
 from tests.logins import login_in
 
 pytestmark = pytest.mark.stores
@@ -164,6 +167,24 @@ async def test_a_lost_connection_is_made_again(desk: Desk, desk_bench: LedgerBen
     key = await desk_bench.a_key()
 
     await heard.wait_for((key.tenant_id, key.id, 1, "changed"))
+
+
+async def test_a_connection_on_which_no_answer_comes_is_given_up(
+    desk: Desk, desk_bench: LedgerBench, stores: EmbeddedStores
+) -> None:
+    heard = Heard()
+    key = await desk_bench.a_key()
+    with FaultyLine(stores.postgres.ground.sockets / ".s.PGSQL.5432") as line:
+        address = DatabaseAddress.read(line.database_url(desk.url))
+        watch = asyncio.create_task(Watch(address, desk.process_id, heard.hear, attrs.evolve(SOON, answer_s=0.3)).run())
+        await heard.wait_for((key.tenant_id, key.id, 1, "changed"))
+        line.deafen(b"neuronetz-watch")
+
+        await desk.register.revoke_key(key.prefix, actor="test")
+
+        await heard.wait_for((key.tenant_id, key.id, 2, "revoked"))
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
 
 
 async def test_it_beats_and_takes_its_leave(desk: Desk, begin: Begin) -> None:

@@ -48,6 +48,9 @@ REFUSED_TO_A_CONSOLE = [
     "select neuronetz.drop_audit_before('2001-01-01')",
     "select neuronetz.make_audit_partitions()",
     "select neuronetz.make_roles()",
+    "select neuronetz.take_sealing_turn()",
+    "insert into neuronetz.seals select * from neuronetz.seals",
+    "delete from neuronetz.seal_rows",
     "update neuronetz.alembic_version set version_num = '0'",
     "create table neuronetz.mine (a int)",
     "alter table neuronetz.tenants disable trigger all",
@@ -69,6 +72,10 @@ REFUSED_TO_A_GATEWAY = [
     "update neuronetz.api_keys set revoked_at = now()",
     "select neuronetz.drop_audit_before('2001-01-01')",
     "create table neuronetz.mine (a int)",
+    "update neuronetz.seals set root = mac",
+    "delete from neuronetz.seals",
+    "delete from neuronetz.seal_rows",
+    "truncate neuronetz.seals",
 ]
 
 
@@ -224,7 +231,7 @@ def test_an_owner_without_the_right_to_make_roles_migrates_all_the_same(
         administrator.execute(sql.SQL("set local role {}").format(_user_of(plain_owner)))
         missing = administrator.execute("select neuronetz.make_roles()").fetchone()
         administrator.rollback()
-    assert applied[-1:] == ["0003"]
+    assert applied[-1:] == ["0004"]
     assert missing == (["neuronetz_retention"],)
 
 

@@ -61,7 +61,7 @@ def test_everything_is_as_it_was_after_an_upgrade(former_database: str) -> None:
 
     applied = upgrade(former_database)
 
-    assert applied == ["0002", "0003"]
+    assert applied == ["0002", "0003", "0004"]
     assert rows_of(former_database) == before
     with psycopg.connect(former_database) as connection:
         assert sums(connection) == numbers
@@ -121,7 +121,7 @@ def test_calls_wait_for_an_upgrade_and_none_fails(former_database: str) -> None:
         caller.join()
 
     assert failed == []
-    assert applied == ["0002", "0003"]
+    assert applied == ["0002", "0003", "0004"]
     assert set(calls) == {"granted"}
     with psycopg.connect(former_database) as connection:
         assert unbalanced(connection) == 0
@@ -139,7 +139,7 @@ def test_a_forgotten_transaction_delays_the_upgrade_and_not_the_calls(former_dat
         assert current(former_database) == "0001"
         assert program.call(key) == "granted"
         stranger.rollback()
-        assert upgrade(former_database) == ["0002", "0003"]
+        assert upgrade(former_database) == ["0002", "0003", "0004"]
 
 
 def test_a_gateway_upgrades_what_it_finds_and_serves(
@@ -161,7 +161,7 @@ def test_a_gateway_upgrades_what_it_finds_and_serves(
             one.stop()
 
     assert answer.status_code == 200
-    assert current(former_database) == "0003"
+    assert current(former_database) == "0004"
     with psycopg.connect(former_database) as connection:
         assert unbalanced(connection) == 0
         assert sums(connection)["reaped_holds"] == 2 * SMALL.open_calls
@@ -178,4 +178,4 @@ def test_who_owns_nothing_starts_when_nothing_is_missing_and_is_told_otherwise(
         upgrade(former_database)
 
         assert upgrade(gateway) == []
-        assert current(gateway) == "0003"
+        assert current(gateway) == "0004"

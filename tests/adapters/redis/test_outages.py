@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 
 import pytest
 import redis.asyncio
@@ -17,10 +17,10 @@ from adapters.redis.scripts import Scripts
 from domain.faults import FaultCode, StoreUnavailable
 from domain.limits import Limits
 from domain.ports.limit_store import Admitted, Empty, Full, TenantFacts
-from tests.adapters.redis.bad_line import BadLine
 from tests.adapters.redis.conftest import ValkeyUnderTest
 from tests.contracts.limit_store import LimitBench, Tenant
 from tests.fakes.surroundings import FakeClock
+from tests.faults.line import FaultyLine
 
 pytestmark = pytest.mark.stores
 
@@ -60,15 +60,14 @@ async def plain(own_valkey: ValkeyUnderTest) -> AsyncIterator[redis.asyncio.Redi
 
 
 @pytest.fixture
-async def line(own_valkey: ValkeyUnderTest) -> AsyncIterator[BadLine]:
-    near = own_valkey.directory / "near.sock"
-    async with BadLine(near, own_valkey.socket_path) as line:
+def line(own_valkey: ValkeyUnderTest) -> Iterator[FaultyLine]:
+    with FaultyLine(own_valkey.socket_path, own_valkey.directory / "near.sock") as line:
         yield line
 
 
 @pytest.fixture
-async def far_lane(line: BadLine, scripts: Scripts) -> AsyncIterator[Lane]:
-    lane = Lane(line.url, scripts)
+async def far_lane(line: FaultyLine, scripts: Scripts) -> AsyncIterator[Lane]:
+    lane = Lane(line.redis_url(""), scripts)
     await lane.start()
     yield lane
     await lane.aclose()
@@ -141,32 +140,32 @@ async def test_a_stopped_server_closes_within_the_budget(
 
 
 async def test_lost_replies_charge_each_request_once_at_most(
-    far_lane: Lane, line: BadLine, scripts: Scripts, plain: redis.asyncio.Redis
+    far_lane: Lane, line: FaultyLine, scripts: Scripts, plain: redis.asyncio.Redis
 ) -> None:
     tenant = await Tenant(bench=bench_of(far_lane, scripts), limits=Limits(rpm=100, tpm=1000, concurrency=50)).filled()
-    line.loses_replies = True
+    line.back.lost = True
 
     waits = await asyncio.gather(*(refused_after_s(tenant.admit(f"r{at}", tokens=10)) for at in range(10)))
 
     assert max(waits) < 0.25
     assert int(await plain.hget(names.calls(tenant.id), "s") or 0) == 10
-    line.loses_replies = False
+    line.back.lost = False
     for at in range(10):
         tenant.release(f"r{at}", refund=10)
-    line.break_now()
+    line.hang_up()
     await until_it_answers(far_lane, scripts)
     assert int(await plain.hget(names.calls(tenant.id), "s") or 0) == 10
     assert int(await plain.hget(names.tokens(tenant.id), "s") or 0) == 0
     assert await plain.zcard(names.slots(tenant.id)) == 0
 
 
-async def test_a_late_reply_reaches_nobody_else(far_lane: Lane, line: BadLine, scripts: Scripts) -> None:
+async def test_a_late_reply_reaches_nobody_else(far_lane: Lane, line: FaultyLine, scripts: Scripts) -> None:
     few = await Tenant(bench=bench_of(far_lane, scripts), limits=Limits(rpm=1)).filled()
     many = await Tenant(bench=bench_of(far_lane, scripts)).filled()
-    line.holds_replies_s = 0.25
+    line.back.latency_s = 0.25
     await refused_after_s(many.admit())
 
-    line.holds_replies_s = 0.0
+    line.back.latency_s = 0.0
     verdicts = []
     for _ in range(40):
         try:
@@ -179,11 +178,24 @@ async def test_a_late_reply_reaches_nobody_else(far_lane: Lane, line: BadLine, s
     assert verdicts[-1].limit == 1
 
 
-async def test_a_release_while_the_line_is_down_is_sent_later(far_lane: Lane, line: BadLine, scripts: Scripts) -> None:
+async def test_each_question_on_a_slow_line_has_the_budget_and_no_more(
+    far_lane: Lane, line: FaultyLine, scripts: Scripts
+) -> None:
+    tenant = await Tenant(bench=bench_of(far_lane, scripts)).filled()
+    line.back.latency_s = 0.3
+
+    waits = [await refused_after_s(tenant.admit(f"r{at}")) for at in range(5)]
+
+    assert max(waits) < 0.25
+
+
+async def test_a_release_while_the_line_is_down_is_sent_later(
+    far_lane: Lane, line: FaultyLine, scripts: Scripts
+) -> None:
     tenant = await Tenant(bench=bench_of(far_lane, scripts), limits=Limits(concurrency=1, tpm=10)).filled()
     await tenant.admit("first", tokens=10)
     line.refuses = True
-    line.break_now()
+    line.hang_up()
     await asyncio.sleep(0.03)
 
     tenant.release("first", refund=10)
@@ -263,6 +275,23 @@ async def test_a_replica_closes_and_its_promotion_opens(
     await until_it_answers(own_lane, scripts)
 
     assert isinstance(await tenant.admit(), Admitted)
+
+
+async def test_a_release_that_a_replica_refuses_is_sent_again(
+    own_lane: Lane, scripts: Scripts, plain: redis.asyncio.Redis
+) -> None:
+    tenant = await Tenant(bench=bench_of(own_lane, scripts), limits=Limits(concurrency=1)).filled()
+    await tenant.admit("first")
+    await plain.replicaof("127.0.0.1", "1")
+    tenant.release("first", refund=0)
+    await refused_after_s(tenant.admit())  # after the release: first in, first out
+    await plain.replicaof("NO", "ONE")
+
+    for _ in range(150):
+        if not await plain.zcard(names.slots(tenant.id)):
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("the slot is not free")
 
 
 async def test_a_password_and_another_database_are_used(

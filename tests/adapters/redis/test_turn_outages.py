@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 import redis.asyncio
@@ -16,10 +16,10 @@ from adapters.redis.subscriber import Subscriber
 from adapters.redis.turns import RedisTurns
 from domain.faults import FaultCode, StoreUnavailable
 from domain.ports.turns import TurnStanding
-from tests.adapters.redis.bad_line import BadLine
 from tests.adapters.redis.conftest import ValkeyUnderTest
 from tests.adapters.redis.turn_processes import Processes
 from tests.contracts.turns import A, ended, in_line, left, until
+from tests.faults.line import FaultyLine
 
 pytestmark = pytest.mark.stores
 
@@ -39,8 +39,8 @@ async def plain(own_valkey: ValkeyUnderTest) -> AsyncIterator[redis.asyncio.Redi
 
 
 @pytest.fixture
-async def line(own_valkey: ValkeyUnderTest) -> AsyncIterator[BadLine]:
-    async with BadLine(own_valkey.directory / "near.sock", own_valkey.socket_path) as line:
+def line(own_valkey: ValkeyUnderTest) -> Iterator[FaultyLine]:
+    with FaultyLine(own_valkey.socket_path, own_valkey.directory / "near.sock") as line:
         yield line
 
 
@@ -141,7 +141,7 @@ async def subscribed(url: str, scripts: Scripts, heard: list[bytes], *, silence_
 
 
 async def test_a_subscriber_notices_a_connection_that_is_dead(
-    line: BadLine, scripts: Scripts, plain: redis.asyncio.Redis
+    line: FaultyLine, scripts: Scripts, plain: redis.asyncio.Redis
 ) -> None:
     heard: list[bytes] = []
 
@@ -151,12 +151,12 @@ async def test_a_subscriber_notices_a_connection_that_is_dead(
     async def is_gone() -> bool:
         return await _listeners(plain) == []
 
-    async with subscribed(line.url, scripts, heard, silence_s=0.05):
+    async with subscribed(line.redis_url(""), scripts, heard, silence_s=0.05):
         await soon(hears)
-        line.loses_replies = True
+        line.back.lost = True
         await soon(is_gone)
         heard.clear()
-        line.loses_replies = False
+        line.back.lost = False
         await soon(hears)
 
     assert set(heard) == {b"word"}
@@ -173,31 +173,31 @@ async def test_a_quiet_connection_is_kept(processes: Processes, plain: redis.asy
 
 
 async def test_a_turn_whose_answer_was_lost_is_not_kept(
-    own_valkey: ValkeyUnderTest, line: BadLine, scripts: Scripts, processes: Processes
+    own_valkey: ValkeyUnderTest, line: FaultyLine, scripts: Scripts, processes: Processes
 ) -> None:
     watching = await join(processes, most=5)
-    async with Processes(line.url, scripts) as far:
+    async with Processes(line.redis_url(""), scripts) as far:
         turns = await far.join({"a": 5}, depth=20, wait_s=20, subscribed_at=own_valkey.url)
-        line.loses_replies = True
+        line.back.lost = True
 
         with pytest.raises(StoreUnavailable):
             await turns.take(A)
 
         assert turns.in_flight == {"a": 0}
         await until(watching, waiting=0, a=0)
-        line.loses_replies = False
+        line.back.lost = False
 
 
 async def test_a_turn_given_back_while_the_line_is_down_is_free_when_it_is_up(
-    line: BadLine, scripts: Scripts, processes: Processes, own_valkey: ValkeyUnderTest
+    line: FaultyLine, scripts: Scripts, processes: Processes, own_valkey: ValkeyUnderTest
 ) -> None:
     watching = await join(processes)
-    async with Processes(line.url, scripts) as far:
+    async with Processes(line.redis_url(""), scripts) as far:
         turns = await far.join({"a": 1}, depth=20, wait_s=20, subscribed_at=own_valkey.url)
         turn = await turns.take(A)
         waiter = await in_line(watching)
         line.refuses = True
-        line.break_now()
+        line.hang_up()
         await asyncio.sleep(0.03)
 
         turns.give_back(turn)
@@ -210,15 +210,15 @@ async def test_a_turn_given_back_while_the_line_is_down_is_free_when_it_is_up(
 
 
 async def test_who_leaves_the_line_while_it_cannot_be_told_is_out_when_it_can(
-    line: BadLine, scripts: Scripts, processes: Processes, own_valkey: ValkeyUnderTest
+    line: FaultyLine, scripts: Scripts, processes: Processes, own_valkey: ValkeyUnderTest
 ) -> None:
     watching = await join(processes)
     await watching.take(A)
-    async with Processes(line.url, scripts) as far:
+    async with Processes(line.redis_url(""), scripts) as far:
         turns = await far.join({"a": 1}, depth=20, wait_s=20, subscribed_at=own_valkey.url)
         waiter = await in_line(turns)
         line.refuses = True
-        line.break_now()
+        line.hang_up()
         await asyncio.sleep(0.03)
 
         await left(waiter)

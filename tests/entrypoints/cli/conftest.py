@@ -24,6 +24,7 @@ from entrypoints.operator_tools import OperatorTools
 from entrypoints.settings import Settings
 from tests.entrypoints.cli.open_register import Announcement, OpenRegister
 from tests.fakes.audit_reader import MemoryAuditReader
+from tests.fakes.audit_seals import MemoryAudit, MemorySealedAudit
 from tests.fakes.encryption import FakeEncryption
 from tests.fakes.hour_keys import MemoryHourKeys
 from tests.fakes.inspection import FakeDatabaseInspection, FakeLimiterInspection
@@ -72,6 +73,7 @@ class Desk:
 
     def __attrs_post_init__(self) -> None:
         self.audit = MemoryAuditReader(self.register.books)
+        self.sealed = MemoryAudit()
         self.usage = MemoryUsageReader(self.register.books)
 
     @property
@@ -105,6 +107,7 @@ class Desk:
             entropy=FakeEntropy(str(len(self.register.by_prefix))),
             clock=self.clock,
             audit=self.audit,
+            sealed_audit=MemorySealedAudit(self.sealed),
             usage=self.usage,
             kept_prompts=self.register.kept,
             read_prompts=self._read_prompts,

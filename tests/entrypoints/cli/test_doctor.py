@@ -20,7 +20,10 @@ from tests.entrypoints.cli.conftest import PEPPER, Desk
 @pytest.fixture
 def clinic(desk: Desk) -> Desk:
     """A desk at which all is well."""
-    desk.environ |= {"REDIS_URL": "redis://u:redispassword@cache/0"}
+    desk.environ |= {
+        "REDIS_URL": "redis://u:redispassword@cache/0",
+        "AUDIT_SEAL_KEY": "the-seal-key-of-the-tests-0123456789",
+    }
     return desk
 
 
@@ -33,7 +36,7 @@ def test_all_well_is_status_zero_and_every_point_is_named(clinic: Desk) -> None:
     shown = clinic("doctor")
 
     assert shown.exit_code == 0
-    assert "22 points: 0 problems, 0 warnings." in shown.stdout
+    assert "24 points: 0 problems, 0 warnings." in shown.stdout
     assert {"settings", "postgres.version", "redis.eviction", "backend.default"} <= {
         line.split()[1].rstrip(":") for line in shown.stdout.splitlines() if line.startswith("ok")
     }

@@ -156,6 +156,18 @@ async def test_a_lost_slot_stays_lost_until_reset(serve: Serve, http: aiohttp.Cl
     assert await post(http, backend) == 200
 
 
+@pytest.mark.parametrize("hang_up_by", ["rst", "fin"])
+async def test_where_resets_cost_slots_a_fin_costs_none(serve: Serve, hang_up_by: str) -> None:
+    backend = await serve(num_parallel=1, token_delay_s=0.01, tokens=100, resets_cost_slots=True, keep_alive_s=0.01)
+
+    await leave(backend, CHAT, after_s=0.05, reset=hang_up_by == "rst", read=True)
+    await backend.world.until_idle()
+    await asyncio.sleep(0.05)
+
+    (runner,) = backend.world.runners.by_digest.values()
+    assert (runner.slots_taken, runner.is_loaded()) == ((1, True) if hang_up_by == "rst" else (0, False))
+
+
 async def test_keep_alive_unloads_pins_and_sticks(serve: Serve, http: aiohttp.ClientSession) -> None:
     backend = await serve(keep_alive_s=300)
 
