@@ -64,6 +64,7 @@ def test_a_few_requests_fill_the_tables(stores: EmbeddedStores) -> None:
 
 @pytest.mark.storm
 @pytest.mark.stores
+@pytest.mark.nightly
 def test_a_small_full_database_fills_the_tables_of_growth(stores: EmbeddedStores) -> None:
     plan = growth.Plan(
         full=bulk.Size(tenants=1_000, keys=2_000, calls=5_000, months=2),

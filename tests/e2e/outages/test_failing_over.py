@@ -18,7 +18,7 @@ from tests.e2e.outages.enduring import POSTGRES, REDIS, Trouble, endure
 from tests.e2e.outages.site import PATIENT, POSTGRES_SOCKET, Site
 from tests.e2e.programs import eventually, free_port
 
-pytestmark = pytest.mark.stores
+pytestmark = [pytest.mark.stores, pytest.mark.nightly]
 
 
 @pytest.fixture(scope="module")
