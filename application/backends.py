@@ -120,10 +120,9 @@ class Backends:
 
     def mark_unreachable(self, name: str) -> None:
         """Takes a backend out until its next good survey."""
-        self._well_s.pop(name, None)
         if name in self._healthy:
-            self._healthy.discard(name)
             _log.warning("backend_unreachable", backend=name)
+        self._take_out(name)
 
     async def survey_all(self) -> None:
         """Asks every backend at once what it has."""
@@ -146,8 +145,7 @@ class Backends:
             self._survey_failed(backend.name, str(fault))
         except Exception:  # noqa: BLE001  one backend's nonsense must not keep the others from being surveyed
             _log.exception("backend_survey_failed", backend=backend.name)
-            self._well_s.pop(backend.name, None)
-            self._healthy.discard(backend.name)
+            self._take_out(backend.name)
         else:
             self._late[backend.name] = 0
             self._well_s[backend.name] = began_s
@@ -158,5 +156,8 @@ class Backends:
     def _survey_failed(self, name: str, reason: str) -> None:
         if name in self._healthy or name not in self._surveys:
             _log.warning("backend_survey_failed", backend=name, reason=reason)
+        self._take_out(name)
+
+    def _take_out(self, name: str) -> None:
         self._well_s.pop(name, None)
         self._healthy.discard(name)

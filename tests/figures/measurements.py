@@ -57,14 +57,18 @@ MEASUREMENTS: Mapping[str, Measurement] = {
         figures=(Figure.ADMITTED_WITHOUT_STORE, Figure.SERVES_AGAIN_REDIS, Figure.SERVES_AGAIN_POSTGRES),
     ),
     "revocation": _tests("tests/e2e/revocation", figures=(Figure.ADMITTED_AFTER_REVOKE, Figure.REVOKED_STREAM_CUT)),
-    "strangers": _tests(
-        "tests/strangers", "tests/e2e/strangers", figures=(Figure.STRANGERS_ARGON2, Figure.STRANGERS_P99, Figure.TIMING)
+    "strangers": Measurement(
+        figures=(Figure.STRANGERS_ARGON2, Figure.STRANGERS_P99, Figure.TIMING),
+        quick=("tests.strangers", "--count", "5000", "--pairs", "1", "--for-s", "10", "--rounds", "1000"),
+        nightly=("tests.strangers",),
     ),
     "canaries": _tests("tests/canaries", figures=(Figure.CANARIES, Figure.PROMPTS_AFTER_TTL)),
     "seals": _tests("tests/adapters/postgres/seals", figures=(Figure.TAMPERINGS_FOUND,)),
     "wire": _tests("tests/e2e/wire", figures=(Figure.FRAMINGS, Figure.ROUTES)),
     "hostile": _tests("tests/e2e/hostile", figures=(Figure.HOSTILE_BACKENDS,)),
-    "readers": _tests("tests/e2e/test_stalled_readers.py", figures=(Figure.STALLED_READERS,)),
+    "readers": Measurement(
+        figures=(Figure.STALLED_READERS,), nightly=[*_PYTEST, "tests/e2e/test_stalled_readers.py", *_NIGHTLY_TOO]
+    ),
     "fuzz": Measurement(
         figures=(Figure.HOSTILE_INPUTS,),
         quick=("tests.fuzz", "--bodies", "50000"),
