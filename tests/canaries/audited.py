@@ -18,13 +18,14 @@ _REFUSED_AFTER_ALL = ["finished", "refused", "started"]
 """The answer about the hold was lost: the call was refused, and the hold was closed with nothing charged."""
 
 
-def wrongs_of(house: House, key: Key, told: Iterable[str]) -> Sequence[str]:
+def wrongs_of(house: House, key: Key, told: Iterable[str], *, killed: bool = False) -> Sequence[str]:
     """What does not add up, a sentence each.
 
     Args:
         house: its books.
         key: whose tenant made all the calls.
         told: request ids that clients have seen.
+        killed: gateways were; a kernel resets the connections of a killed program that has not read all of them.
     """
     rows = house.rows(_EVENTS, key.tenant_id)
     known = {row["id"] for row in rows}
@@ -40,4 +41,6 @@ def wrongs_of(house: House, key: Key, told: Iterable[str]) -> Sequence[str]:
         found.append(f"the ledger says {house.used(key)}, the audit {charged}")
     books = Books(house)
     books.balance()
+    if killed:
+        books.resets = 0
     return [*found, *books.wrongs()]

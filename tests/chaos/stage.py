@@ -19,7 +19,7 @@ import psycopg
 from entrypoints.embedded import EmbeddedStores, start_stores
 from tests.chaos.cast import write_models
 from tests.e2e.house import House, fresh_database
-from tests.e2e.programs import Gateway, Simulator, free_port
+from tests.e2e.programs import Gateway, Simulator, eventually, free_port
 from tests.faults.line import FaultyLine
 
 SETTINGS = {
@@ -38,6 +38,7 @@ DEAD_AFTER_S = 6.0
 """As above: then another gateway closes the holds of one that is silent."""
 _PACE = ("--tokens", "25", "--token-delay-ms", "15", "--prompt-delay-ms-per-token", "3", "--load-delay-ms", "300")
 _GATEWAYS, _BACKENDS = 3, 2
+_READY_WITHIN_S = 60
 
 
 @attrs.define(kw_only=True)
@@ -130,11 +131,16 @@ class Stage:
         for backend in self.backends:
             if not backend.program.running:
                 backend.start()
-        for replica in self.replicas:
-            if not replica.program.running:
-                self.revive(replica)
-        for replica in self.replicas:
-            replica.program.wait_ready()
+        for _ in eventually(_READY_WITHIN_S, every_s=0.2):
+            ready = [self._is_ready(replica) for replica in self.replicas]  # each is asked, for each is to be started
+            if all(ready):
+                return
+
+    def _is_ready(self, replica: Replica) -> bool:
+        if replica.program.running:
+            return replica.program.is_ready()
+        self.revive(replica)  # one that began while a store was still recovering has ended, as it should
+        return False
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -92,12 +91,17 @@ class Gateway(Program):
         arguments = ["-m", "neuronetz_gateway", "serve", "--host", "127.0.0.1", "--port", str(self.port)]
         super().__init__(arguments, program_environment() | dict(environ), folder, f"{name}-{self.port}")
 
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
     def wait_ready(self) -> None:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200:
-                    return
+            if self.is_ready():
+                return
             assert self.running, f"the gateway ended:\n{self.text()[-4000:]}"
             time.sleep(0.05)
         raise AssertionError(f"the gateway is not ready:\n{self.text()[-4000:]}")

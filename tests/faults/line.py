@@ -89,8 +89,6 @@ class FaultyLine:
         """From who connects to who is connected to."""
         self.back = Way()
         """The replies."""
-        self.refuses = False
-        """New connections end at once."""
         self.leads_nowhere = False
         """New connections are taken, and nobody is behind them."""
         self.connections = 0
@@ -132,6 +130,16 @@ class FaultyLine:
     def lead_to(self, far: Address) -> None:
         """Leads new connections elsewhere, as an address does that fails over; the old ones stay where they are."""
         self._far = far
+
+    @property
+    def refuses(self) -> bool:
+        """Nobody listens: a connection is refused before a byte of it could be sent."""
+        return self._server is None
+
+    @refuses.setter
+    def refuses(self, refused: bool) -> None:
+        if refused != self.refuses:
+            self._do(self._stop_listening() if refused else self._listen())
 
     # -- what is done at once ------------------------------------------------------------------------------------
 
@@ -179,18 +187,22 @@ class FaultyLine:
         if self._near is not None:
             self._server = await asyncio.start_unix_server(self._take, str(self._near))
             return
-        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    async def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._near is not None:
+            self._near.unlink(missing_ok=True)
+
     async def _stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
+        await self._stop_listening()
         await self._end_all(by_reset=True)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._near is not None:
-            self._near.unlink(missing_ok=True)
 
     async def _end_all(self, *, by_reset: bool) -> None:
         for ends in self._open | self._half_dead:
@@ -212,9 +224,6 @@ class FaultyLine:
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        if self.refuses:
-            reset(writer)
-            return
         if self.leads_nowhere:
             with contextlib.suppress(OSError):
                 while await reader.read(_PIECE):
