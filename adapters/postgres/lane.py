@@ -186,16 +186,21 @@ class Lane:
     async def _send(self, wire: Wire, settles: Sequence[Settled], holds: Sequence[Asked]) -> Sequence[HoldVerdict]:
         try:
             question = batch_words(self._process_id.hex, [s.words for s in settles], [h.words for h in holds])
-            answer = await wire.ask(question, patience_s=self._settings.statement_timeout_s + 1)
-            return read_verdicts(answer, len(holds))
+            return read_verdicts(await self._asked(wire, question), len(holds))
         except (ConnectionLost, StatementFailed):
             raise
-        except ValueError as error:
-            raise StatementFailed("", str(error)) from error
-        except Exception as error:  # a bug: the batch must not be lost by it, and what the wire is at is not known
-            wire.close()
+        except Exception as error:  # no answer to this question, or a bug: the batch must not be lost by it
             _log.exception("ledger_batch_not_sent")
             raise StatementFailed("", type(error).__name__) from error
+
+    async def _asked(self, wire: Wire, question: bytes) -> bytes:
+        try:
+            return await wire.ask(question, patience_s=self._settings.statement_timeout_s + 1)
+        except (ConnectionLost, StatementFailed):
+            raise
+        except Exception:
+            wire.close()  # a bug: what the wire is in the middle of is not known
+            raise
 
     def _count_unsettled(self, change: int) -> None:
         self._unsettled += change

@@ -41,6 +41,8 @@ _FIRST_LOOK_BACK = timedelta(seconds=60)
 _OVERLAP = timedelta(seconds=10)
 _LONGEST_PAUSE_S = 5.0
 _OPEN_TIMEOUT_S = 5.0
+_AGAIN_S = 1.0
+"""How soon a job is tried again that the server refused, or took too long for."""
 
 _STANDING = """
     select t.id as tenant_id, null::uuid as key_id, t.generation,
@@ -100,9 +102,22 @@ class HoldsSeen:
 
 @attrs.define
 class _Job:
+    name: str
     every_s: float
     run: Callable[[psycopg.AsyncConnection], Awaitable[None]]
     due_s: float = 0.0
+
+
+async def _done(job: _Job, connection: psycopg.AsyncConnection) -> bool:
+    """Does it. One that fails again and again must not keep the others from their turn."""
+    try:
+        await job.run(connection)
+    except psycopg.Error as error:
+        if connection.closed:
+            raise
+        _log.warning("watch_job_failed", job=job.name, error=type(error).__name__, reason=str(error))
+        return False
+    return True
 
 
 class Watch:
@@ -150,10 +165,10 @@ class Watch:
         loop = asyncio.get_running_loop()
         settings = self._settings
         jobs = [
-            _Job(settings.beat_every_s, self._beat),
-            _Job(settings.reread_every_s, self._reread),
-            _Job(settings.reap_every_s, self._reap),
-            _Job(settings.partitions_every_s, self._make_partitions),
+            _Job("beat", settings.beat_every_s, self._beat),
+            _Job("re-reading", settings.reread_every_s, self._reread),
+            _Job("reaper", settings.reap_every_s, self._reap),
+            _Job("partitions", settings.partitions_every_s, self._make_partitions),
         ]
         try:
             with self._answered(connection):
@@ -161,8 +176,8 @@ class Watch:
             while True:
                 for job in jobs:
                     if loop.time() >= job.due_s:
-                        await job.run(connection)
-                        job.due_s = loop.time() + job.every_s
+                        done = await _done(job, connection)
+                        job.due_s = loop.time() + (job.every_s if done else min(job.every_s, _AGAIN_S))
                 # notices that came with the answers above wait in psycopg's backlog and come first here
                 patience_s = max(0.0, min(job.due_s for job in jobs) - loop.time())
                 notices = [notice async for notice in connection.notifies(timeout=patience_s, stop_after=1)]

@@ -34,6 +34,7 @@ _MOST_CHARACTERS = 256
 """Of any text in a note. Some of it is the caller's, who could otherwise fill memory and table with one request."""
 _PAUSE_S = 1.0
 _PATIENCE_S = 5.0
+_NO_JSON = (msgspec.MsgspecError, TypeError, ValueError, OverflowError)
 
 _WRITE = """
     insert into neuronetz.audit (at, tenant_id, request_id, event, key_id, key_prefix, route, model, address, status,
@@ -160,7 +161,12 @@ class PostgresUsageJournal(UsageJournal):
             if not self._in_flight:
                 self._gather()
             try:
-                await self._pool.uninterrupted(self._write(self._in_flight, again=again))
+                words = msgspec.json.encode([entry.words() for entry in self._in_flight])
+            except _NO_JSON:  # a bug of whoever made the note, which must not stop the others
+                self._drop_unwritable()
+                continue
+            try:
+                await self._pool.uninterrupted(self._write(words, again=again))
             except StoreUnavailable as fault:
                 if isinstance(fault.__cause__, psycopg.DataError):
                     self._drop_unwritable()
@@ -183,7 +189,7 @@ class PostgresUsageJournal(UsageJournal):
         self._full = self._full and len(self._waiting) > self._capacity // 2
 
     def _drop_unwritable(self) -> None:
-        """Halves a batch that holds something PostgreSQL will never take; alone, that is lost and counted."""
+        """Halves a batch that holds something which can never be written; alone, that is lost and counted."""
         if len(self._in_flight) > 1:
             half = len(self._in_flight) // 2
             self._waiting.extendleft(reversed(self._in_flight[half:]))
@@ -193,8 +199,7 @@ class PostgresUsageJournal(UsageJournal):
             self._lost += sum(entry.count for entry in self._in_flight)
             self._in_flight = ()
 
-    async def _write(self, entries: Sequence[_Entry], *, again: bool) -> None:
-        words = msgspec.json.encode([entry.words() for entry in entries])
+    async def _write(self, words: bytes, *, again: bool) -> None:
         async with self._pool.transaction(FaultCode.LEDGER_UNAVAILABLE, patience_s=_PATIENCE_S) as connection:
             await connection.execute(_WRITE, {"notes": words.decode(), "again": again})
 

@@ -46,11 +46,14 @@ def fresh_database(stores: EmbeddedStores) -> Iterator[str]:
             connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
-def _forget_turns(redis_url: str) -> None:
-    """What gateways of other houses held when they were killed: a backend of ours may have the name of theirs."""
+def _forget_calls(redis_url: str) -> None:
+    """What gateways of other houses held when they were killed: turns, at a backend that may have the name of ours,
+    and slots, which would be counted as ours until they run out.
+    """
     with redis.Redis.from_url(redis_url) as plain:
-        for key in plain.scan_iter("nz:{turns}:*"):
-            plain.delete(key)
+        for pattern in ("nz:{turns}:*", "nz:{*}:cc*"):
+            for key in plain.scan_iter(pattern, count=1000):
+                plain.delete(key)
 
 
 _ACTOR = "test"
@@ -87,7 +90,7 @@ class House:
     @contextlib.contextmanager
     def open(cls, stores: EmbeddedStores, folder: Path, *simulator_options: str, **extra: str) -> Iterator[House]:
         with fresh_database(stores) as database_url:
-            _forget_turns(stores.redis_url)
+            _forget_calls(stores.redis_url)
             simulator = Simulator(folder, *simulator_options)
             house = cls(
                 folder=folder,

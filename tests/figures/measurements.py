@@ -45,7 +45,6 @@ MEASUREMENTS: Mapping[str, Measurement] = {
             Figure.SERVED_OR_SETTLED_TWICE,
             Figure.HOLDS_LEFT_OPEN,
             Figure.SLOTS_LEAKED,
-            Figure.SERVES_AGAIN_FLUSH,
             Figure.KILLS_SURVIVED,
         ),
         quick=("tests.chaos", "--seconds", "90"),
@@ -54,7 +53,12 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "hang-ups": _tests("tests/e2e/hang_ups", figures=(Figure.HANG_UPS,)),
     "outages": _tests(
         "tests/e2e/outages",
-        figures=(Figure.ADMITTED_WITHOUT_STORE, Figure.SERVES_AGAIN_REDIS, Figure.SERVES_AGAIN_POSTGRES),
+        figures=(
+            Figure.ADMITTED_WITHOUT_STORE,
+            Figure.SERVES_AGAIN_REDIS,
+            Figure.SERVES_AGAIN_POSTGRES,
+            Figure.SERVES_AGAIN_FLUSH,
+        ),
     ),
     "revocation": _tests("tests/e2e/revocation", figures=(Figure.ADMITTED_AFTER_REVOKE, Figure.REVOKED_STREAM_CUT)),
     "strangers": Measurement(

@@ -186,14 +186,15 @@ async def test_a_missing_partition_closes_the_ledger_and_settlements_wait(desk: 
     await desk.ledger.ping()
 
 
+@pytest.mark.parametrize("poison", [b'{"tenant_id": "no uuid"}', 7], ids=["refused", "a bug of ours"])
 async def test_one_settlement_that_cannot_be_written_does_not_stop_the_others(
-    desk: Desk, desk_bench: LedgerBench
+    desk: Desk, desk_bench: LedgerBench, poison: bytes
 ) -> None:
     key = await desk_bench.a_key()
     holds = [a_hold(key) for _ in range(6)]
     for hold in holds:
         await desk.ledger.hold(hold)
-    desk.lane.settle("poison", b'{"tenant_id": "no uuid"}')
+    desk.lane.settle("poison", poison)
     for hold in holds:
         desk.ledger.settle(an_end(hold, Charge(prompt=1, output=1)))
 

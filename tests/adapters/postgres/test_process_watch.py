@@ -254,3 +254,16 @@ async def test_what_is_open_and_what_was_reaped_is_known(desk: Desk, desk_bench:
     assert 90 <= watch.holds.oldest_s < 120
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_job_that_fails_again_and_again_does_not_stop_the_others(desk: Desk, begin: Begin) -> None:
+    newest = "select max(inhrelid::regclass::text) from pg_inherits where inhparent = 'neuronetz.audit'::regclass"
+    [(partition,)] = await desk.rows(newest)
+    await desk.rows(f"drop table {partition}")
+    await desk.rows("alter function neuronetz.reap rename to reap_away")
+
+    await begin(Heard().hear)
+    await asyncio.sleep(0.5)
+
+    assert await desk.rows(newest) == [(partition,)]
+    await desk.rows("alter function neuronetz.reap_away rename to reap")

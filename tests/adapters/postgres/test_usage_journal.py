@@ -75,10 +75,13 @@ class TestPostgres(JournalContract):
 
         assert len(await bench.drained()) == 2
 
-    async def test_a_note_that_cannot_be_written_is_counted_as_lost(self, bench: JournalBench, desk: Desk) -> None:
+    @pytest.mark.parametrize("key_id", ["no uuid", object()], ids=["refused", "a bug of ours"])
+    async def test_a_note_that_cannot_be_written_is_counted_as_lost(
+        self, bench: JournalBench, desk: Desk, key_id: str
+    ) -> None:
         for _ in range(20):
             bench.journal.note(a_note())
-        bench.journal.note(attrs.evolve(a_note(), key_id="no uuid"))
+        bench.journal.note(attrs.evolve(a_note(), key_id=key_id))
 
         lines = await bench.drained()
 

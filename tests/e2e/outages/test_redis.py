@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 import redis
 
+from tests.e2e.outages.asking import refused_well
+from tests.e2e.outages.books import disagreements
 from tests.e2e.outages.enduring import REDIS, Trouble, endure
+from tests.e2e.outages.probing import Probing
 from tests.e2e.outages.site import Site
+from tests.figures.record import record
+from tests.figures.table import Figure
 
 pytestmark = pytest.mark.stores
 
@@ -76,3 +82,18 @@ MORE = [
 @pytest.mark.parametrize("trouble", [*(pytest.param(one, id=one.name) for one in TROUBLES), *MORE])
 def test_without_redis_nobody_is_let_in_and_what_runs_goes_on(site: Site, trouble: Trouble) -> None:
     endure(site, REDIS, trouble, for_s=1.0)
+
+
+def test_a_flush_is_over_in_two_seconds_and_ends_no_stream(site: Site) -> None:
+    with Probing(site) as probing:
+        probing.until(lambda told: any(one.served for one in told))
+        told("FLUSHALL")(site)
+        again_s = probing.served_again_s(time.time())
+        streams = probing.streams()
+    wrong = [fault for one in probing.told() if not one.served and (fault := refused_well(one, REDIS.code))]
+    record(Figure.SERVES_AGAIN_FLUSH, f"{again_s:.2f} s", good=again_s <= 2, how="FLUSHALL under probes and streams")
+
+    assert not wrong, wrong
+    assert all(one.whole for one in streams), streams
+    assert again_s <= 2, again_s
+    assert not disagreements(site.house, site.key)

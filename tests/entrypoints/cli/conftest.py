@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
 import pytest
+import structlog
 from click.testing import CliRunner, Result
 
 from adapters.ollama.address import BackendAddress
@@ -33,6 +34,13 @@ from tests.fakes.usage_reader import MemoryUsageReader
 
 _SURVEY = Survey(version="0.33.1", models=[Model(name="Llama3.2", canonical=canonical("llama3.2"))])
 PEPPER = "pepper-of-the-tests-0123456789abcdef"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def logs_as_they_were() -> Iterator[None]:
+    """A command quietens the logs of its process, which here is everybody's."""
+    yield
+    structlog.reset_defaults()
 
 
 class Announcements:
