@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 Slot = tuple[str, str, str]
-"""Tenant id, key id, admission id: a lease in the limit store."""
+"""Tenant id, key id, request id: a lease in the limit store."""
 
 LONGEST_REST_S = 30.0
 _DRIFT = 0.1

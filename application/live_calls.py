@@ -66,8 +66,8 @@ class LiveCall:
     since_s: float = 0.0
     tenant_id: str = ""
     key_id: str = ""
-    admission_id: str | None = None
-    """Its slots in the limit store, which must be renewed; None while it has none."""
+    has_slots: bool = False
+    """Whether it has slots in the limit store, which must be renewed."""
     runner: Runner | None = None
     """Where it was sent; None before that."""
     answer: Answer | None = None
@@ -173,7 +173,7 @@ class LiveCalls:
 
     def slots(self) -> Sequence[Slot]:
         """The leases that must be renewed: of the calls in flight, and of those whose backend still works on."""
-        live = [(call.tenant_id, call.key_id, call.admission_id) for call in self if call.admission_id is not None]
+        live = [(call.tenant_id, call.key_id, call.request_id) for call in self if call.has_slots]
         return [*live, *self.afterwork.slots]
 
     def add(self, request_id: str, task: asyncio.Task[None]) -> LiveCall:

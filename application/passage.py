@@ -70,6 +70,6 @@ class Passage:
 
     def pay(self) -> None:
         """Settles and releases what was taken. Returns at once; what is paid is owed no more."""
-        self.live.admission_id = None
+        self.live.has_slots = False
         if self.debts is not None and self.call is not None:
             self.charge = self.debts.pay(self.call, self.bounds, self.tally, self.dispatch, self.ending)

@@ -162,14 +162,13 @@ class Pipeline:
         return permitted
 
     def _debts(self, passage: Passage, caller: Caller, attempt: int) -> Debts:
-        """A later attempt needs an admission id of its own: the store answers a repeated one as it did before."""
-        request_id = passage.presented.request_id
+        """Each attempt is an admission of its own: the store answers a repeated one as it did before."""
         return Debts(
             limits=self._limits,
             ledger=self._ledger,
             clock=self._clock,
-            request_id=request_id,
-            admission_id=request_id if attempt == 0 else f"{request_id}-{attempt}",
+            request_id=passage.presented.request_id,
+            attempt=attempt,
             tenant_id=caller.tenant_id,
             key_id=caller.key_id,
             began_s=passage.live.began_s,
@@ -181,9 +180,10 @@ class Pipeline:
         """Room 4. None: the caller is out of date."""
         tokens = permitted.bounds.hold
         debts.will_admit(tokens)
-        verdict = await self._admit(admission_request(caller, debts.admission_id, tokens=tokens, calls=1))
+        question = admission_request(caller, debts.request_id, tokens=tokens, calls=1, attempt=debts.attempt)
+        verdict = await self._admit(question)
         if isinstance(verdict, Admitted):
-            passage.live.admission_id = debts.admission_id
+            passage.live.has_slots = True
             passage.rates = Rates(rpm=verdict.rpm, tpm=verdict.tpm)
             return verdict
         debts.nothing_admitted()

@@ -39,7 +39,7 @@ class RedisLimitStore(LimitStore):
         self._announce = scripts.announce
         self._heartbeat = scripts.heartbeat
         self._admit_head = scripts.admit.head(keys=9, arguments=4)
-        self._release_head = scripts.release.head(keys=8, arguments=4)
+        self._release_head = scripts.release.head(keys=8, arguments=5)
 
     async def admit(self, request: AdmissionRequest) -> Admission:
         """One script; see `lua/admit.lua`."""
@@ -47,7 +47,7 @@ class RedisLimitStore(LimitStore):
         facts = (
             f"{self._now()} {self._lane.run_id} {request.tenant_generation} {request.key_generation} "
             f"{request.calls} {request.tokens} {tenant.rpm or '-'} {key.rpm or '-'} {tenant.tpm or '-'} "
-            f"{key.tpm or '-'} {tenant.concurrency or '-'} {key.concurrency or '-'}"
+            f"{key.tpm or '-'} {tenant.concurrency or '-'} {key.concurrency or '-'} {request.attempt}"
         )
         command = (
             self._admit_head
@@ -59,7 +59,14 @@ class RedisLimitStore(LimitStore):
         return verdicts.admission(await self._lane.ask(command))
 
     def release(
-        self, tenant_id: str, key_id: str, request_id: str, refund_tokens: int, *, refund_call: bool = False
+        self,
+        tenant_id: str,
+        key_id: str,
+        request_id: str,
+        refund_tokens: int,
+        *,
+        refund_call: bool = False,
+        attempt: int = 0,
     ) -> None:
         """Kept while there is no connection; running twice changes nothing."""
         command = (
@@ -69,6 +76,7 @@ class RedisLimitStore(LimitStore):
             + word(request_id)
             + word(str(max(0, refund_tokens)))
             + word("1" if refund_call else "0")
+            + word(str(attempt))
             + word(self._now())
         )
         self._lane.tell(command, keep=True)

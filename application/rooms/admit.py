@@ -18,7 +18,9 @@ from domain.ports.limit_store import Admission, AdmissionRequest, Admitted, Empt
 TRIES = 3
 
 
-def admission_request(caller: Caller, request_id: str, *, tokens: int, calls: int) -> AdmissionRequest:
+def admission_request(
+    caller: Caller, request_id: str, *, tokens: int, calls: int, attempt: int = 0
+) -> AdmissionRequest:
     """What the store is asked for a caller."""
     return AdmissionRequest(
         request_id=request_id,
@@ -30,6 +32,7 @@ def admission_request(caller: Caller, request_id: str, *, tokens: int, calls: in
         key_limits=caller.key_policy.limits,
         tokens=tokens,
         calls=calls,
+        attempt=attempt,
     )
 
 

@@ -42,7 +42,7 @@ class Debts:
     ledger: BudgetLedger
     clock: Clock
     request_id: str
-    admission_id: str
+    attempt: int
     tenant_id: str
     key_id: str
     began_s: float
@@ -96,9 +96,15 @@ class Debts:
             # A refused call consumes nothing; a client that leaves the queue has had its place in the minute.
             refused = dispatch.sent is Sent.NO and ending.outcome is not Outcome.HUNG_UP
             release = partial(
-                self.limits.release, self.tenant_id, self.key_id, self.admission_id, refund, refund_call=refused
+                self.limits.release,
+                self.tenant_id,
+                self.key_id,
+                self.request_id,
+                refund,
+                refund_call=refused,
+                attempt=self.attempt,
             )
-            dispatch.afterwork.later(dispatch.rest_s, release, (self.tenant_id, self.key_id, self.admission_id))
+            dispatch.afterwork.later(dispatch.rest_s, release, (self.tenant_id, self.key_id, self.request_id))
         return charge
 
     def _queued_ms(self, dispatch: Dispatch) -> int:

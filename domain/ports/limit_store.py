@@ -26,6 +26,8 @@ class AdmissionRequest:
     """Charged to the token windows: P + M."""
     calls: int = 1
     """Charged to the call windows; 0 for a look at the catalogue, which takes no slot either."""
+    attempt: int = 0
+    """Which of this request's admissions it is. Only its own release ends it: an earlier one's may come late."""
 
 
 @attrs.frozen(kw_only=True)
@@ -106,8 +108,8 @@ class LimitStore(Protocol):
 
     @abstractmethod
     async def admit(self, request: AdmissionRequest) -> Admission:
-        """All checks, then all charges, at once. Between its admission and its release, the same request id is never
-        charged twice.
+        """All checks, then all charges, at once. Between its admission and its release, the same attempt of a request
+        is never charged twice.
 
         Raises:
             StoreUnavailable: closed.
@@ -115,7 +117,14 @@ class LimitStore(Protocol):
 
     @abstractmethod
     def release(
-        self, tenant_id: str, key_id: str, request_id: str, refund_tokens: int, *, refund_call: bool = False
+        self,
+        tenant_id: str,
+        key_id: str,
+        request_id: str,
+        refund_tokens: int,
+        *,
+        refund_call: bool = False,
+        attempt: int = 0,
     ) -> None:
         """Hands over the end of a call: frees its slots and takes back unused tokens. Returns at once; idempotent.
 
@@ -125,7 +134,10 @@ class LimitStore(Protocol):
 
     @abstractmethod
     async def restore(self, tenant_id: str, facts: TenantFacts) -> None:
-        """Fills an emptied tenant again, unless someone with a newer epoch has."""
+        """Fills an emptied tenant again, unless someone with a newer epoch has.
+
+        A call that was released since the facts were read has no slot again.
+        """
 
     @abstractmethod
     async def announce(self, tenant_id: str, generations: Sequence[tuple[str, int]]) -> None:

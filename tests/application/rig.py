@@ -136,9 +136,10 @@ class Gate:
 class Release:
     tenant_id: str
     key_id: str
-    admission_id: str
+    request_id: str
     refund_tokens: int
     refund_call: bool
+    attempt: int
 
 
 class RiggedLimits(MemoryLimitStore):
@@ -166,10 +167,17 @@ class RiggedLimits(MemoryLimitStore):
         return verdict
 
     def release(
-        self, tenant_id: str, key_id: str, request_id: str, refund_tokens: int, *, refund_call: bool = False
+        self,
+        tenant_id: str,
+        key_id: str,
+        request_id: str,
+        refund_tokens: int,
+        *,
+        refund_call: bool = False,
+        attempt: int = 0,
     ) -> None:
-        self.releases.append(Release(tenant_id, key_id, request_id, refund_tokens, refund_call))
-        super().release(tenant_id, key_id, request_id, refund_tokens, refund_call=refund_call)
+        self.releases.append(Release(tenant_id, key_id, request_id, refund_tokens, refund_call, attempt))
+        super().release(tenant_id, key_id, request_id, refund_tokens, refund_call=refund_call, attempt=attempt)
 
     async def restore(self, tenant_id: str, facts: TenantFacts) -> None:
         await self.restoring.go_through()
@@ -591,7 +599,7 @@ class Rig:
         return found[0]
 
     def releases(self, served: Served) -> list[Release]:
-        return [one for one in self.limits.releases if one.admission_id.split("-")[0] == served.request_id]
+        return [one for one in self.limits.releases if one.request_id == served.request_id]
 
     def used(self, client: Client) -> int:
         """Tokens in the tenant's windows; the same in each."""
@@ -608,7 +616,7 @@ class Rig:
         assert not any(level.held for level in self.books.windows.values())
         settled = [one.request_id for one in self.ledger.settlements]
         assert len(settled) == len(set(settled))
-        released = [one.admission_id for one in self.limits.releases]
+        released = [(one.request_id, one.attempt) for one in self.limits.releases]
         assert len(released) == len(set(released))
 
     def assert_refused(self, served: Served, code: str) -> None:

@@ -23,7 +23,7 @@ def debts_of(rig: Rig) -> Debts:
         ledger=rig.ledger,
         clock=rig.clock,
         request_id="r",
-        admission_id="r-1",
+        attempt=1,
         tenant_id="t",
         key_id="k",
         began_s=rig.clock.monotonic_s(),
@@ -43,7 +43,7 @@ async def test_who_owes_nothing_pays_nothing() -> None:
     assert (rig.ledger.settlements, rig.limits.releases) == ([], [])
 
 
-async def test_an_admission_is_given_back_under_its_own_id() -> None:
+async def test_an_admission_is_given_back_under_its_own_attempt() -> None:
     rig = await Rig.of()
     debts = debts_of(rig)
     debts.will_admit(120)
@@ -52,7 +52,7 @@ async def test_an_admission_is_given_back_under_its_own_id() -> None:
     pay(rig, debts, sent=Sent.NO)
 
     [release] = rig.limits.releases
-    assert (release.tenant_id, release.key_id, release.admission_id) == ("t", "k", "r-1")
+    assert (release.tenant_id, release.key_id, release.request_id, release.attempt) == ("t", "k", "r", 1)
     assert (release.refund_tokens, release.refund_call) == (120, True)
     assert rig.ledger.settlements == []
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import attrs
+import pytest
 
 from domain.limits import NO_LIMITS, Limits, Rate, Scope
 from domain.ports.limit_store import (
@@ -49,7 +50,14 @@ class Tenant:
         return self
 
     def request(
-        self, request_id: str | None = None, *, key: str = "k1", tokens: int = 10, calls: int = 1, generation: int = 1
+        self,
+        request_id: str | None = None,
+        *,
+        key: str = "k1",
+        tokens: int = 10,
+        calls: int = 1,
+        generation: int = 1,
+        attempt: int = 0,
     ) -> AdmissionRequest:
         return AdmissionRequest(
             request_id=request_id or uuid4().hex,
@@ -61,16 +69,26 @@ class Tenant:
             key_limits=self.key_limits,
             tokens=tokens,
             calls=calls,
+            attempt=attempt,
         )
 
     async def admit(
-        self, request_id: str | None = None, *, key: str = "k1", tokens: int = 10, calls: int = 1, generation: int = 1
+        self,
+        request_id: str | None = None,
+        *,
+        key: str = "k1",
+        tokens: int = 10,
+        calls: int = 1,
+        generation: int = 1,
+        attempt: int = 0,
     ) -> Admission:
-        request = self.request(request_id, key=key, tokens=tokens, calls=calls, generation=generation)
+        request = self.request(request_id, key=key, tokens=tokens, calls=calls, generation=generation, attempt=attempt)
         return await self.bench.store.admit(request)
 
-    def release(self, request_id: str, refund: int = 0, *, key: str = "k1", refused: bool = False) -> None:
-        self.bench.store.release(self.id, key, request_id, refund, refund_call=refused)
+    def release(
+        self, request_id: str, refund: int = 0, *, key: str = "k1", refused: bool = False, attempt: int = 0
+    ) -> None:
+        self.bench.store.release(self.id, key, request_id, refund, refund_call=refused, attempt=attempt)
 
 
 class LimitStoreContract:
@@ -251,6 +269,18 @@ class LimitStoreContract:
 
         assert isinstance(again, Admitted)
         assert again.rpm == Standing(limit=5, remaining=3, reset_s=61)
+        assert isinstance(await tenant.admit(), Full)
+
+    async def test_the_late_end_of_a_former_attempt_is_none_of_the_one_that_runs(self, bench: LimitBench) -> None:
+        tenant = await Tenant(bench=bench, limits=Limits(concurrency=2, tpm=100)).filled()
+        first = await tenant.admit("a")
+        second = await tenant.admit("a", attempt=1)
+
+        tenant.release("a", refund=10)
+
+        assert isinstance(first, Admitted)
+        assert isinstance(second, Admitted)
+        assert isinstance(await tenant.admit(), Admitted)
         assert isinstance(await tenant.admit(), Full)
 
     # ---- release ----
@@ -483,6 +513,52 @@ class LimitStoreContract:
         tenant.release("a", refund=9)
 
         verdict = await tenant.admit()
+        assert isinstance(verdict, Admitted)
+        assert verdict.tpm == Standing(limit=100, remaining=90, reset_s=61)
+
+    @pytest.mark.parametrize("lost", [True, False])
+    async def test_a_call_that_ended_since_the_facts_were_read_has_no_slot(
+        self,
+        bench: LimitBench,
+        lost: bool,  # noqa: FBT001  a column
+    ) -> None:
+        tenant = await Tenant(bench=bench, limits=Limits(concurrency=1)).filled()
+        await tenant.admit("a")
+        facts = TenantFacts(
+            epoch=7, recent=[RecentCall(request_id="a", key_id="k1", age_s=1.0, tokens=9, open=True)], generations=()
+        )
+        if lost:
+            await bench.lose(tenant.id)
+
+        tenant.release("a")
+        await tenant.filled(facts)
+
+        assert isinstance(await tenant.admit("b"), Admitted)
+
+    @pytest.mark.parametrize("lost", [True, False])
+    async def test_a_restored_call_is_ended_by_whichever_attempt_it_was(
+        self,
+        bench: LimitBench,
+        lost: bool,  # noqa: FBT001  a column
+    ) -> None:
+        tenant = await Tenant(bench=bench, limits=Limits(concurrency=1, tpm=100)).filled()
+        await tenant.admit("a")
+        tenant.release("a")
+        await tenant.admit("a", attempt=1)
+        if lost:
+            await bench.lose(tenant.id)
+        await tenant.filled(
+            TenantFacts(
+                epoch=7,
+                recent=[RecentCall(request_id="a", key_id="k1", age_s=1.0, tokens=9, open=True)],
+                generations=(),
+            )
+        )
+        assert isinstance(await tenant.admit("b"), Full)
+
+        tenant.release("a", refund=9, attempt=1)
+
+        verdict = await tenant.admit("b", tokens=10)
         assert isinstance(verdict, Admitted)
         assert verdict.tpm == Standing(limit=100, remaining=90, reset_s=61)
 

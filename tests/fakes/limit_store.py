@@ -30,6 +30,8 @@ _LEASE_MS = 30_000
 
 @attrs.define
 class _Remembered:
+    attempt: int | None
+    """None of what was restored: the ledger does not know."""
     answer: Admitted
     second: int
     charged: dict[str | None, int]
@@ -46,7 +48,8 @@ class _Tenant:
     calls: dict[str | None, ExactWindow] = attrs.field(factory=partial(defaultdict, ExactWindow))
     tokens: dict[str | None, ExactWindow] = attrs.field(factory=partial(defaultdict, ExactWindow))
     slots: dict[str | None, dict[str, int]] = attrs.field(factory=partial(defaultdict, dict))
-    remembered: dict[str, _Remembered] = attrs.field(factory=dict)
+    remembered: dict[str, _Remembered | None] = attrs.field(factory=dict)
+    """By request id; None was released, and nothing else is known of it."""
 
 
 @attrs.frozen
@@ -87,7 +90,8 @@ class MemoryLimitStore(LimitStore):
         ):
             return Outdated()
         first = tenant.remembered.get(request.request_id)
-        if request.calls and first and not first.released and first.answer.epoch == tenant.epoch:
+        known_attempt = first and not first.released and first.attempt == request.attempt
+        if request.calls and first and known_attempt and first.answer.epoch == tenant.epoch:
             return first.answer
         windows = self._windows(tenant, request)
         if not request.calls:
@@ -98,12 +102,21 @@ class MemoryLimitStore(LimitStore):
         return self._charge(tenant, request, windows, tenant.epoch)
 
     def release(
-        self, tenant_id: str, key_id: str, request_id: str, refund_tokens: int, *, refund_call: bool = False
+        self,
+        tenant_id: str,
+        key_id: str,
+        request_id: str,
+        refund_tokens: int,
+        *,
+        refund_call: bool = False,
+        attempt: int = 0,
     ) -> None:
         tenant = self._tenants[tenant_id]
+        remembered = tenant.remembered.setdefault(request_id, None)
+        if remembered and not remembered.released and remembered.attempt not in (None, attempt):
+            return
         tenant.slots[None].pop(request_id, None)
         tenant.slots[key_id].pop(request_id, None)
-        remembered = tenant.remembered.get(request_id)
         if remembered is None or remembered.released:
             return
         remembered.released = True
@@ -125,15 +138,18 @@ class MemoryLimitStore(LimitStore):
                 state.pop(scope, None)
         now_ms = self._now_ms()
         for call in facts.recent:
+            known = tenant.remembered.get(call.request_id)
+            ended = call.request_id in tenant.remembered and (known is None or known.released)
             second = (now_ms - max(0, round(call.age_s * 1000))) // 1000
             for scope in (None, call.key_id):
                 if second > now_ms // 1000 - WINDOW_S - 1:
                     tenant.calls[scope].charge(1, second)
                     tenant.tokens[scope].charge(call.tokens, second)
-                if call.open:
+                if call.open and not ended:
                     tenant.slots[scope][call.request_id] = now_ms + _LEASE_MS
-            if call.open:
+            if call.open and not ended:
                 tenant.remembered[call.request_id] = _Remembered(
+                    known.attempt if known else None,
                     Admitted(epoch=facts.epoch, rpm=None, tpm=None),
                     second,
                     {None: call.tokens, call.key_id: call.tokens},
@@ -214,7 +230,7 @@ class MemoryLimitStore(LimitStore):
         for scope in (None, request.key_id):
             tenant.slots[scope][request.request_id] = self._now_ms() + _LEASE_MS
         answer = Admitted(epoch=epoch, **self._rates(windows))
-        tenant.remembered[request.request_id] = _Remembered(answer, now_s, charged, frozenset(called))
+        tenant.remembered[request.request_id] = _Remembered(request.attempt, answer, now_s, charged, frozenset(called))
         return answer
 
     def _rates(self, windows: list[_Counted]) -> dict[str, Standing | None]:

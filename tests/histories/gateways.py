@@ -94,8 +94,16 @@ class GatewayProcess:
         self.settles.append(settlement)
 
     def release(
-        self, tenant_id: str, key_id: str, request_id: str, refund_tokens: int, *, refund_call: bool = False
+        self,
+        tenant_id: str,
+        key_id: str,
+        request_id: str,
+        refund_tokens: int,
+        *,
+        refund_call: bool = False,
+        attempt: int = 0,
     ) -> None:
+        assert attempt == 0
         whose = (tenant_id, key_id, request_id)
         self.releases.append(Release(whose=whose, refund_tokens=refund_tokens, refund_call=refund_call))
 
@@ -141,7 +149,7 @@ class Call:
             ledger=cast("BudgetLedger", self.process),
             clock=self.clock,
             request_id=self.request_id,
-            admission_id=self.request_id,
+            attempt=0,
             tenant_id=self.caller.tenant_id,
             key_id=self.caller.key_id,
             began_s=0,

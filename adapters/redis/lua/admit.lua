@@ -8,7 +8,7 @@
 -- ARGV  1 tenant id  2 key id  3 request id
 --       4 one text of words, '-' where there is none: now in ms ('-' in production: this server's clock decides),
 --         run id of this server, generation of tenant, of key, calls, tokens, limits of calls of tenant, of key, of
---         tokens of tenant, of key, of slots of tenant, of key
+--         tokens of tenant, of key, of slots of tenant, of key, which attempt of the request it is
 --
 -- Answers  E                                       empty: restore first
 --          O                                       outdated: identify again
@@ -23,7 +23,7 @@
 local LEASE_MS, REMEMBER_S, WINDOW_S, KEEP_WINDOW_S, KEEP_SLOTS_S = 30000, 900, 60, 70, 60
 
 local now_ms, run_id, tenant_generation, key_generation, calls, tokens, tenant_calls, key_calls, tenant_tokens,
-  key_tokens, tenant_slots, key_slots = string.match(ARGV[4], '^' .. string.rep('(%S+) ', 11) .. '(%S+)$')
+  key_tokens, tenant_slots, key_slots, attempt = string.match(ARGV[4], '^' .. string.rep('(%S+) ', 12) .. '(%S+)$')
 calls, tokens = tonumber(calls), tonumber(tokens)
 
 local epoch, filled_in = string.match(redis.call('GET', KEYS[2]) or '', '^(%d+):(.*)$')
@@ -35,8 +35,9 @@ if (tonumber(newest[1]) or 0) > tonumber(tenant_generation) or (tonumber(newest[
 end
 
 if calls > 0 then
-  local state, its_epoch, answer = string.match(redis.call('GET', KEYS[1]) or '', '^(%a) (%d+) %d+ %d+ %d+ %d+ %d+ (.*)$')
-  if state == 'o' and its_epoch == epoch then return {ok = answer} end
+  local its_attempt, its_epoch, answer =
+    string.match(redis.call('GET', KEYS[1]) or '', '^o (%S+) (%d+) %d+ %d+ %d+ %d+ %d+ (.*)$')
+  if its_attempt == attempt and its_epoch == epoch then return {ok = answer} end
 end
 
 if now_ms == '-' then
@@ -142,7 +143,7 @@ for i = 8, 9 do
   redis.call('EXPIRE', KEYS[i], KEEP_SLOTS_S)
 end
 local answer = 'A ' .. epoch .. ' ' .. rates()
-local remembered = string.format('o %s %.0f %.0f %.0f %.0f %.0f %s', epoch, now_s, charged[3], charged[4],
+local remembered = string.format('o %s %s %.0f %.0f %.0f %.0f %.0f %s', attempt, epoch, now_s, charged[3], charged[4],
   charged[1], charged[2], answer)
 redis.call('SET', KEYS[1], remembered, 'EX', REMEMBER_S)
 return {ok = answer}

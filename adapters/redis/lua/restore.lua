@@ -46,11 +46,12 @@ for _, call in ipairs(facts.calls) do
     add(KEYS[4], second, tokens)
     add(KEYS[of_key + 1], second, tokens)
   end
-  if open > 0 then
+  local known = open > 0 and (redis.call('GET', KEYS[first_open + open]) or '')
+  if known and string.sub(known, 1, 1) ~= 'r' then  -- else it has ended since the facts were read
     redis.call('ZADD', KEYS[5], now_ms + LEASE_MS, facts.open[open])
     redis.call('ZADD', KEYS[of_key + 2], now_ms + LEASE_MS, facts.open[open])
-    local remembered =
-      string.format('o %s %.0f %.0f %.0f 1 1 A %s - - - - - -', ARGV[1], second, tokens, tokens, ARGV[1])
+    local remembered = string.format('o %s %s %.0f %.0f %.0f 1 1 A %s - - - - - -',
+      string.match(known, '^o (%S+) ') or '-', ARGV[1], second, tokens, tokens, ARGV[1])
     redis.call('SET', KEYS[first_open + open], remembered, 'EX', REMEMBER_S)
   end
 end
