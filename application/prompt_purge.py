@@ -1,5 +1,6 @@
-"""Forgetting on time: once a minute, hour keys are destroyed at their hour, and days that are over are dropped.
+"""Forgetting on time: hour keys are destroyed at their hour, and days that are over are dropped, within a minute.
 
+A step that finds a table locked, by a vacuum for one, leaves it to the next: hence three steps in that minute.
 PostgreSQL's clock decides, and of several gateways one does it. It runs in every gateway, whether or not that one can
 keep prompts: what was kept yesterday must go, too, when PROMPT_LOG_KEY is taken away today.
 """
@@ -14,7 +15,7 @@ from domain.faults import StoreUnavailable
 from domain.ports.hour_keys import HourKeys
 from domain.ports.prompt_journal import PromptJournal
 
-EVERY_S = 60.0
+EVERY_S = 20.0
 _log = structlog.get_logger("neuronetz")
 
 
