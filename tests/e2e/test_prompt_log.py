@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -118,7 +119,7 @@ def written(house: House, count: int) -> None:
             return
 
 
-def kept(house: House) -> list[dict[str, object]]:
+def kept(house: House) -> Sequence[Mapping[str, Any]]:
     """The days that have a table, and the hours that have a key."""
     days = house.rows("select inhrelid::regclass::text from pg_inherits where inhparent = 'prompts'::regclass")
     return [*days, *house.rows("select id from prompt_hour_keys")]
