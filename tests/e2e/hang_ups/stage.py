@@ -80,7 +80,7 @@ class Stage:
 
     def entries(self) -> Mapping[str, Entry]:
         """The same by the name that the call's prompt begins with."""
-        return {_name_in(entry["body"]): entry for entry in self.log()}
+        return {_name_in(entry["body"]): entry for entry in self.log() if entry["body"] is not None}
 
     async def until(self, holds: Callable[[], bool], within_s: float = 20.0) -> None:
         """Waits for something to be so, looking beside the loop."""
