@@ -177,7 +177,7 @@ def test_what_ollama_does_not_know_is_dropped_quietly(clients_house: House, clie
         extra_body={"not_yet_thought_of": {"a": 1}},
     )
 
-    sent = clients_house.simulator.log()[-1]["body"]
+    sent = [entry["body"] for entry in clients_house.simulator.log() if entry["kind"] == "inference"][-1]
     assert set(sent) == {"model", "input", "stream", "max_output_tokens"}
     assert sent["max_output_tokens"] > 0
 
