@@ -189,21 +189,29 @@ def nobody_meanwhile(spans: Sequence[tuple[str, Span]]) -> Check:
     return check
 
 
-def told_properly(found: Ledgers, _who: Cast) -> Iterator[Wrong]:
-    """Each client was told what is true, with a status and a code that we know, in time."""
-    for intent in found.intents:
-        sentence = _improper(intent, found.calls.get(intent.seen.request_id))
-        if sentence:
-            yield Wrong(None, sentence, f"{intent}\n    {found.calls.get(intent.seen.request_id)}")
+def told_properly(deaths_s: Sequence[float]) -> Check:
+    """Each client was told what is true, with a status and a code that we know, in time.
+
+    A refusal is told before what it held is given back; if its gateway is killed in between, the hold is charged.
+    """
+
+    def check(found: Ledgers, _who: Cast) -> Iterator[Wrong]:
+        for intent in found.intents:
+            call = found.calls.get(intent.seen.request_id)
+            sentence = _improper(intent, call, deaths_s)
+            if sentence:
+                yield Wrong(None, sentence, f"{intent}\n    {call}")
+
+    return check
 
 
-def _improper(intent: Intent, call: Call | None) -> str:
+def _improper(intent: Intent, call: Call | None, deaths_s: Sequence[float]) -> str:
     seen = intent.seen
     if intent.hung:
         return "It had no end."
     if not seen.status:
         return ""
-    return _ill_served(intent, call) if seen.status == 200 else _ill_refused(intent, call)
+    return _ill_served(intent, call) if seen.status == 200 else _ill_refused(intent, call, deaths_s)
 
 
 def _ill_served(intent: Intent, call: Call | None) -> str:
@@ -214,24 +222,42 @@ def _ill_served(intent: Intent, call: Call | None) -> str:
     return f"Served whole, and on record as {call.outcome}." if whole and call.outcome not in _WHOLE else ""
 
 
-def _ill_refused(intent: Intent, call: Call | None) -> str:
+def _ill_refused(intent: Intent, call: Call | None, deaths_s: Sequence[float]) -> str:
     seen = intent.seen
     if seen.code == Code.BACKEND_REJECTED.value:
         return "The backend refused what the gateway had let through."
     if seen.code in _UNANSWERED or PROPER.get(seen.code) != seen.status:
         return f"Status {seen.status} with code {seen.code!r}."
-    if seen.code in _NOT_SERVED and call is not None and (call.at_backend or call.charge):
+    if seen.code in _NOT_SERVED and call is not None and (call.at_backend or _charged_in_life(call, deaths_s)):
         return f"Told {seen.code}, and served or charged all the same."
     return ""
+
+
+def _charged_in_life(call: Call, deaths_s: Sequence[float]) -> bool:
+    """Whether it was charged, and not because a gateway was killed before it could say that nothing was due."""
+    if call.outcome != "reaped":
+        return call.charge > 0
+    began_s, ended_s = call.started[0]["at_s"], call.closed[0]["at_s"]
+    return not any(began_s < death_s < ended_s for death_s in deaths_s)
 
 
 _WHOLE = frozenset({"done", "hung_up", "reader_too_slow", "reaped"})
 """How a call may end on record whose client has read it all. Hung up: the client goes with the last byte."""
 ALWAYS: Sequence[Check] = (
-    served_on_record, once, charged_rightly, windows_add_up, within_rates, nobody_after, told_properly
+    served_on_record, once, charged_rightly, windows_add_up, within_rates, nobody_after
 )  # fmt: skip
 
 
-def wrongs(found: Ledgers, who: Cast, unusable: Sequence[tuple[str, Span]]) -> Sequence[Wrong]:
-    """Everything that is wrong."""
-    return [wrong for check in (*ALWAYS, nobody_meanwhile(unusable)) for wrong in check(found, who)]
+def wrongs(
+    found: Ledgers, who: Cast, unusable: Sequence[tuple[str, Span]], deaths_s: Sequence[float]
+) -> Sequence[Wrong]:
+    """Everything that is wrong.
+
+    Args:
+        found: the four logs.
+        who: the tenants and the holders of keys.
+        unusable: which store was surely unusable, and when.
+        deaths_s: when gateways were killed; Unix seconds.
+    """
+    checks = (*ALWAYS, told_properly(deaths_s), nobody_meanwhile(unusable))
+    return [wrong for check in checks for wrong in check(found, who)]

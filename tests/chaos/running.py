@@ -103,7 +103,7 @@ def _run(stage: Stage, plan: Plan) -> Outcome:
     calm_s, left = _until_nothing_is_left(stage, torments)
     states = [Wrong(Figure.OVERSPEND, sentence) for sentence in poller.stop()]
     found = read_ledgers(stage, crowd)
-    wrong = [*states, *left, *_unended(crowd), *wrongs(found, who, torments.unusable)]
+    wrong = [*states, *left, *_unended(crowd), *wrongs(found, who, torments.unusable, torments.deaths_s)]
     return Outcome(found=found, wrong=wrong, torments=torments, looks=poller.looks, calm_s=calm_s)
 
 

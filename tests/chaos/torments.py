@@ -50,6 +50,8 @@ class Torments:
     """Which store, and from when until when nobody can have been admitted."""
     last_kill_s: float = 0.0
     """When a gateway was killed last, on the monotonic clock."""
+    deaths_s: list[float] = attrs.field(factory=list)
+    """When gateways were killed; Unix time."""
     story: list[str] = attrs.field(factory=list)
     """What was done when, for who reads of a failure."""
     _waiting: list[str] = attrs.field(factory=list)
@@ -107,6 +109,7 @@ class Torments:
     def _kill_gateway(self) -> None:
         replica = self._replica()
         replica.program.kill()
+        self.deaths_s.append(unix_s())
         self.last_kill_s = time.monotonic()
         self._last(*_DEAD_S)
         self.stage.revive(replica)
