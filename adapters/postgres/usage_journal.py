@@ -12,6 +12,7 @@ import contextlib
 import ipaddress
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from uuid import uuid4
 
 import attrs
@@ -219,6 +220,7 @@ def _writable(value: object) -> object:
     return value.replace("\0", "").encode(errors="replace").decode() if isinstance(value, str) else value
 
 
+@lru_cache(maxsize=4096)
 def _network(address: str) -> str:
     try:
         parsed = ipaddress.ip_address(address)

@@ -150,7 +150,7 @@ class Door:
             whose, place = self._place(presented)
             body = [await self._body(place, scope, receive)]
         except (Refusal, Fault) as reason:
-            await self._turn_away(presented, reply, reason, extra=[_CLOSE])  # the rest of the body is not waited for
+            await self._turn_away(presented, reply, reason)
             return
         except ClientGone:
             return

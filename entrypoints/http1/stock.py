@@ -2,7 +2,8 @@
 
 It is h11 that reads here, and h11 forgives some of what `reading` does not: bare line feeds, folded lines, equal
 Content-Lengths; and it says `100 Continue` unasked. What is left of a head is examined by the same rules, no upgrade is
-ever taken, and a hang-up is seen though bytes of a next request have come.
+ever taken, a hang-up is seen though bytes of a next request have come, and an answer that comes before the whole
+request says that it is the last.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from entrypoints.http1.heads import (
 from entrypoints.http1.reading import MAX_PIPELINED_BYTES
 from entrypoints.http1.timer import Timer
 
+_Sendable = h11.InformationalResponse | h11.Response | h11.Data | h11.EndOfMessage
 _OF_STATUS = {
     431: head_too_large(),
     501: bad_framing("the one Transfer-Encoding that is taken is chunked"),
@@ -136,6 +138,14 @@ class StockConnection(H11Protocol):
                 method=request.method, target=target, headers=head.headers, http_version=request.http_version
             )
         await super()._create_stream(request)
+
+    async def _send_h11_event(self, event: _Sendable) -> None:
+        if isinstance(event, h11.Response) and self.connection.their_state is h11.SEND_BODY:
+            headers = event.headers.raw_items()
+            if all(name.lower() != b"connection" for name, _ in headers):
+                closing = [*headers, (b"connection", b"close")]
+                event = h11.Response(status_code=event.status_code, headers=closing)
+        await super()._send_h11_event(event)
 
     async def _maybe_recycle(self) -> None:
         if self._over and self.stream is not None:  # too much was sent meanwhile

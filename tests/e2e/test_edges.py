@@ -77,6 +77,29 @@ def test_a_chunked_body_is_accepted(edge_house: House, key: Key) -> None:
     assert exchange(edge_house, post(key, "Transfer-Encoding: chunked", body=body)).startswith(b"HTTP/1.1 200")
 
 
+def test_a_refused_key_does_not_cost_its_connection(edge_house: House) -> None:
+    asked = (
+        f"POST /api/chat HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer no\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}"
+    )
+    last = asked.replace("Host: g", "Host: g\r\nConnection: close")
+
+    with socket.create_connection(("127.0.0.1", edge_house.gateways[0].port), timeout=5) as connection:
+        connection.sendall(asked.encode())
+        first = connection.recv(65536)
+        connection.sendall(last.encode())
+        second = connection.recv(65536)
+
+    assert [code_of(first), code_of(second)] == ["invalid_api_key"] * 2
+    assert [b"connection: close" in answer.lower() for answer in (first, second)] == [False, True]
+
+
+def test_a_refused_key_whose_body_is_still_to_come_ends_its_connection(edge_house: House) -> None:
+    answer = exchange(edge_house, b"POST /api/chat HTTP/1.1\r\nHost: g\r\nContent-Length: 100\r\n\r\n{")
+
+    assert code_of(answer) == "missing_api_key"
+    assert b"connection: close" in answer.lower()
+
+
 def test_a_body_that_does_not_come_is_408(edge_house: House, key: Key) -> None:
     began = time.monotonic()
 

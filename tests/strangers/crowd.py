@@ -33,12 +33,14 @@ class Crowd:
         await asyncio.gather(*(one_after_another() for _ in range(at_once)))
 
     async def at_pace(self, per_s: float, stop: asyncio.Event) -> None:
-        """At a constant pace, ten at a time, until told to stop."""
+        """At a constant pace, until told to stop: each alone, since strangers do not wait for each other."""
         began_s, sent = time.monotonic(), 0
-        while not stop.is_set():
-            await asyncio.sleep(began_s + sent / per_s - time.monotonic())
-            await self.send(10, at_once=10)
-            sent += 10
+        async with asyncio.TaskGroup() as under_way:
+            while not stop.is_set():
+                await asyncio.sleep(began_s + sent / per_s - time.monotonic())
+                while sent < (time.monotonic() - began_s) * per_s:
+                    under_way.create_task(self._one(sent))
+                    sent += 1
 
     async def aclose(self) -> None:
         """Ends its connections."""

@@ -195,7 +195,7 @@ SEVERAL = [
              ("200 served + 400 close", "200 served close"), caddy=("200 served + 200 served close",)),
     _several("a stranger's body is a call",
              head(f"Content-Length: {len(SMUGGLED)}", key=None, closing=_OPEN) + SMUGGLED,
-             ("401 close",), pipelined=False, caddy=("401 open",)),
+             ("401 close", "401 open"), pipelined=False),
     _several("a refused body is a call", chat("Content-Encoding: gzip", body=SMUGGLED, closing=_OPEN),
              ("415 close", "415 open"), pipelined=False),
     _several("an unknown route's body is a call", chat(start="POST /nowhere HTTP/1.1", body=SMUGGLED, closing=_OPEN),
