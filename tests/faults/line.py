@@ -78,6 +78,14 @@ def reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+def _held_port() -> socket.socket:
+    """A free port that stays ours while nobody listens on it: another program's connection might take it."""
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server has: together they may have it
+    place.bind(("127.0.0.1", 0))
+    return place
+
+
 class FaultyLine:
     """Listens on an address of its own and passes on to `far`."""
 
@@ -101,6 +109,7 @@ class FaultyLine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="faulty-line", daemon=True)
         self._server: asyncio.Server | None = None
+        self._place: socket.socket | None = None
 
     # -- to where ------------------------------------------------------------------------------------------------
 
@@ -187,8 +196,10 @@ class FaultyLine:
         if self._near is not None:
             self._server = await asyncio.start_unix_server(self._take, str(self._near))
             return
+        if self._place is None:
+            self._place = _held_port()
+            self.port = self._place.getsockname()[1]
         self._server = await asyncio.start_server(self._take, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop_listening(self) -> None:
         if self._server is not None:
@@ -203,6 +214,8 @@ class FaultyLine:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._place is not None:
+            self._place.close()
 
     async def _end_all(self, *, by_reset: bool) -> None:
         for ends in self._open | self._half_dead:

@@ -65,22 +65,24 @@ def flood(house: House, gateway: Gateway, metrics_url: str, good: str, count: in
     return dear == (0, 0, 0) and cost.refused == count and crowd.told == {REFUSED: count}
 
 
-def load(house: House, gateway: Gateway, good: str, *, per_s: float, for_s: float, pairs: int) -> bool:
-    """Valid calls at a constant pace in blocks, with a crowd in every other one."""
+def load(house: House, gateway: Gateway, other: Gateway, good: str, *, per_s: float, for_s: float, pairs: int) -> bool:
+    """Valid calls at a constant pace in blocks. In every other one the crowd pelts the gateway that serves them; in
+    the rest it pelts another one, so that the machine, which strangers do not come with, has the same to do.
+    """
     target, accounts = Target(house.url, [good]), {"gateway": of_program(gateway.pid)}
 
-    def block() -> Block:
-        return asyncio.run(constant_load(target, accounts, kind="native", per_s=_VALID_PER_S, for_s=for_s))
+    def block(pelted: Gateway, seed: int) -> tuple[Block, int, float]:
+        with ProcessPoolExecutor(1) as crowd:
+            pelting = crowd.submit(pelt, pelted.url, good, per_s, for_s + 1, seed)
+            time.sleep(0.5)
+            seen = asyncio.run(constant_load(target, accounts, kind="native", per_s=_VALID_PER_S, for_s=for_s))
+            return seen, *pelting.result()
 
-    block()
+    block(other, pairs)
     growths = []
     for number in range(pairs):
-        alone = block()
-        with ProcessPoolExecutor(1) as crowd:
-            pelting = crowd.submit(pelt, house.url, good, per_s, for_s + 1, number)
-            time.sleep(0.5)
-            beset = block()
-            sent, crowd_cpu_s = pelting.result()
+        alone, _, _ = block(other, number)
+        beset, sent, crowd_cpu_s = block(gateway, number)
         growths.append(beset.first_byte_ms(0.99) / alone.first_byte_ms(0.99) - 1)
         click.echo(
             f"valid at {_VALID_PER_S}/s: p50 {alone.first_byte_ms(0.5):.1f} -> {beset.first_byte_ms(0.5):.1f} ms, "
@@ -111,19 +113,20 @@ def timing(house: House, good: str, rounds: int) -> bool:
 @click.option("--count", default=60_000, show_default=True, help="Bad keys of the flood.")
 @click.option("--per-s", default=2_000.0, show_default=True, help="Bad keys a second beside valid calls.")
 @click.option("--for-s", default=20.0, show_default=True, help="Length of one block.")
-@click.option("--pairs", default=3, show_default=True, help="Pairs of blocks without and with the crowd.")
+@click.option("--pairs", default=3, show_default=True, help="Pairs of blocks, with the crowd elsewhere and here.")
 @click.option("--rounds", default=5_000, show_default=True, help="Pairs of each comparison of times.")
 def main(count: int, per_s: float, for_s: float, pairs: int, rounds: int) -> None:
     """Tells what strangers cost."""
     metrics_url, settings = metrics_address()
     with open_stage("--token-delay-ms", "0") as stage:
         house = stage.house
-        gateway = house.add_gateway(**settings)
+        gateway, other = house.add_gateway(**settings), house.add_gateway()
         gateway.wait_ready()
+        other.wait_ready()
         good = new_keys(house, tenants(1))[0].text
         held = {
             "flood": flood(house, gateway, metrics_url, good, count),
-            "load": load(house, gateway, good, per_s=per_s, for_s=for_s, pairs=pairs),
+            "load": load(house, gateway, other, good, per_s=per_s, for_s=for_s, pairs=pairs),
             "timing": timing(house, good, rounds),
         }
     click.echo(json.dumps(held))
