@@ -91,6 +91,14 @@ class Ledgers:
         return (call for call in self.calls.values() if call.started)
 
 
+def _is_probe(entry: Entry) -> bool:
+    """Whether a gateway asked of its own accord if the model answers (`application/watchdog.py`): nobody's call, and
+    logged, not audited. No client asks for a single token, nor without its number.
+    """
+    asked = entry.body.get("prompt", entry.body.get("input")) if isinstance(entry.body, dict) else None
+    return asked == "Hi" and entry.max_tokens == 1 and number_in(entry.body) is None
+
+
 def read_ledgers(stage: Stage, crowd: Crowd) -> Ledgers:
     """Reads and joins them."""
     calls: defaultdict[str, Call] = defaultdict(lambda: Call(id=""))
@@ -100,7 +108,7 @@ def read_ledgers(stage: Stage, crowd: Crowd) -> Ledgers:
         {"started": call.started, "corrected": call.corrected}.get(row["event"], call.closed).append(row)
     nameless = []
     for entry in (entry for backend in stage.backends for entry in read_log(backend.truth)):
-        if entry.kind != "inference":
+        if entry.kind != "inference" or _is_probe(entry):
             continue
         if not entry.request_id:
             nameless.append(entry)
